@@ -1,0 +1,1 @@
+"""Diagnostics: images -> model -> metrics. Never imports streamlit or market."""

@@ -1,0 +1,72 @@
+"""A finished run on labelled data: only on images that it was not trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import data, metrics
+from core.errors import DataError
+from core.predictor import Predictor, softmax
+from core.runs import load_run
+from core.views import load_views
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Predictions (one row per slice), the metrics of all of them, and how many images were left out as seen."""
+
+    predictions: "pd.DataFrame"
+    evaluation: metrics.Evaluation
+    seen: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"seen_in_training": self.seen, **self.evaluation.to_json()}
+
+
+def evaluate(run: str | Path | None, folders: Sequence[Path]) -> Result:
+    """Metrics with 95 % intervals of a run on data folders.
+
+    Images that share their bytes, or their source and group, with one that the run was trained on are left out
+    and counted. Raises DataError when none is left or a label is not one of the run's.
+    """
+    predictor = Predictor.load(run)
+    table = data.load_table(folders)
+    unknown = sorted(set(table["label"]).difference(predictor.labels))
+    if unknown:
+        raise DataError("label", repr(unknown[0]), f"one of the run's: {', '.join(predictor.labels)}")
+    seen = seen_in_training(load_run(run).path, table)
+    fresh = table[~seen].reset_index(drop=True)
+    if fresh.empty:
+        raise DataError("data", f"{len(table)} images, all seen in training", "images that the run has not seen")
+    frame = predict_table(predictor, fresh)
+    return Result(frame, metrics.evaluate_frame(frame, predictor.labels), int(seen.sum()))
+
+
+def seen_in_training(path: Path, table: "pd.DataFrame") -> np.ndarray:
+    """(n,) bool: the images whose bytes or group the run in folder `path` trained or was selected on."""
+    import pandas as pd
+
+    split = path / "split.csv"
+    if not split.exists():
+        return np.zeros(len(table), bool)
+    rows = pd.read_csv(split, dtype=str, keep_default_na=False)
+    rows = rows[rows["part"].isin(("train", "validation"))]
+    return (table["sha256"].isin(rows["sha256"]) | table["group"].isin(rows["group"])).to_numpy()
+
+
+def predict_table(predictor: Predictor, table: "pd.DataFrame") -> "pd.DataFrame":
+    """The table (less path and split) with `p_<label>` for each class; one row per slice."""
+    views = load_views(table, predictor.preprocess, random=False)
+    starts = range(0, len(table), EVALUATION_BATCH)
+    logits = np.concatenate([predictor.logits(views.plain[i : i + EVALUATION_BATCH])[0] for i in starts])
+    probabilities = softmax(logits / predictor.temperature)
+    named = {f"p_{label}": probabilities[:, place] for place, label in enumerate(predictor.labels)}
+    return table.drop(columns=["path", "split"]).assign(**named)

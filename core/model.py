@@ -1,0 +1,113 @@
+"""The network: a pretrained backbone, a new head, and the class activation map from the same pass.
+
+`Classifier` takes grey pictures as the preprocessing leaves them and normalises them itself, so that an
+exported model carries its normalisation along.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.errors import ConfigError
+from core.torchvision_ops import import_torchvision
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's RGB values in 0..1, as torchvision's weights expect them."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """How to build a feature extractor (b, 3, h, w) -> (b, channels, h / 32, w / 32)."""
+
+    build: Callable[[], nn.Sequential]
+    channels: int
+
+
+def _mobilenet_v2() -> nn.Sequential:
+    return import_torchvision().models.mobilenet_v2().features
+
+
+BACKBONES = {"mobilenet_v2": Backbone(_mobilenet_v2, 1280)}
+
+
+class LinearHead(nn.Module):
+    """Dropout and one linear layer: torchvision's own classifier with other classes."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.linear(self.dropout(pooled))
+
+    def channel_weights(self, pooled: Tensor) -> Tensor:
+        """d logits / d pooled, (classes, channels): the same for every slice."""
+        return self.linear.weight
+
+
+class PaperHead(nn.Module):
+    """Table 1 of the paper: dense, dropout, dense; ReLU between them (the paper names no activation)."""
+
+    def __init__(self, channels: int, classes: int, dropout: float, hidden: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(channels, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(hidden, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.linear(self.dropout(functional.relu(self.hidden(pooled))))
+
+    def channel_weights(self, pooled: Tensor) -> Tensor:
+        """d logits / d pooled, (b, classes, channels): the active hidden units' paths, exact for ReLU."""
+        active = (self.hidden(pooled) > 0).to(pooled.dtype)
+        return torch.matmul(self.linear.weight * active[:, None, :], self.hidden.weight)
+
+
+class Classifier(nn.Module):
+    """Grey pictures (b, 1, h, w), 0..255 -> logits (b, classes)."""
+
+    def __init__(self, backbone: str, head: str, classes: int, dropout: float, hidden: int) -> None:
+        super().__init__()
+        if backbone not in BACKBONES:
+            raise ConfigError("backbone", repr(backbone), f"one of {', '.join(BACKBONES)}")
+        if head not in ("paper", "linear"):
+            raise ConfigError("head", repr(head), "'paper' or 'linear'")
+        self.features = BACKBONES[backbone].build()
+        channels = BACKBONES[backbone].channels
+        if head == "linear":
+            self.head = LinearHead(channels, classes, dropout)
+        else:
+            self.head = PaperHead(channels, classes, dropout, hidden)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(b, 1, h, w) grey -> (b, 3, h, w), the grey in each channel, ImageNet's mean and standard deviation."""
+        return (images - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(self.normalise(images)).mean((2, 3)))
+
+
+class ClassifierWithCam(nn.Module):
+    """The classifier as it is exported: logits (b, classes) and activation maps (b, classes, h', w').
+
+    The map of a class is the sum of the feature maps weighted by d logit / d pooled feature: the class
+    activation mapping of Zhou et al. 2016 (CVPR, eq. 2) and, but for the factor 1 / (h' w') and the final
+    ReLU, the Grad-CAM of Selvaraju et al. 2017 (ICCV, eq. 1 and 2), in the forward pass.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.classifier.features(self.classifier.normalise(images))
+        pooled = features.mean((2, 3))
+        weights = self.classifier.head.channel_weights(pooled)
+        return self.classifier.head(pooled), torch.matmul(weights, features.flatten(2)).unflatten(2, features.shape[2:])

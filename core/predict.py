@@ -1,0 +1,177 @@
+"""The command `predict`: files, folders and archives in, one result line a slice out."""
+
+import csv
+import json
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+
+from core.errors import ImageError
+from core.images import HEAD_BYTES, SUFFIXES, iter_slices, looks_like_image
+from core.labels import title
+from core.overlay import overlay
+from core.predictor import BATCH, Prediction, Predictor
+from core.slices import Slice
+
+AHEAD = 4
+"""Files read ahead of the network; each of them may hold many slices, which wait undecoded."""
+
+
+def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, heatmaps: Path | None) -> int:
+    """Write one line a slice to `out` as "json", "csv" or "text"; 0 when all were read, else 1.
+
+    Raises RunError for a run that cannot be loaded. A file that cannot be read is a line with `error`.
+    """
+    predictor = Predictor.load(run)
+    if heatmaps is not None:
+        heatmaps.mkdir(parents=True, exist_ok=True)
+    write = WRITERS[form](out, predictor.labels)
+    failed = 0
+    for slice_, result in results(predictor, paths):
+        write(result)
+        failed += "error" in result
+        if heatmaps is not None and slice_ is not None:
+            _write_heatmap(heatmaps, *slice_)
+    out.flush()
+    return 1 if failed else 0
+
+
+def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
+    """For each slice in order: the slice with its prediction (None where it was not read), and its line."""
+    waiting: list[Slice | ImageError] = []
+    for item in read_ahead(paths):
+        waiting.append(item)
+        if len(waiting) >= BATCH:
+            yield from _flush(predictor, waiting)
+            waiting = []
+    yield from _flush(predictor, waiting)
+
+
+def read_ahead(paths: Sequence[str]) -> Iterator[Slice | ImageError]:
+    """Every slice of every path in order, files of one slice decoded ahead in threads."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        ahead: deque[Future] = deque()
+        files = walk(paths)
+        for file in files:
+            ahead.append(pool.submit(_start, file))
+            if len(ahead) > AHEAD * 4:
+                yield from _drain(ahead.popleft())
+        while ahead:
+            yield from _drain(ahead.popleft())
+
+
+def walk(paths: Sequence[str]) -> Iterator[str]:
+    """The files of the paths in order, folders walked by name; a file named by itself always counts."""
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        for folder, folders, files in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                file = os.path.join(folder, name)
+                if not name.startswith(".") and (name.lower().endswith(SUFFIXES) or _looks_like_image(file)):
+                    yield file
+
+
+def _looks_like_image(file: str) -> bool:
+    try:
+        with open(file, "rb") as opened:
+            return looks_like_image(opened.read(HEAD_BYTES))
+    except OSError:
+        return False
+
+
+def _start(file: str) -> tuple[Slice | ImageError | None, Iterator[Slice | ImageError]]:
+    """The first slice of a file, decoded, and the iterator of those after it."""
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read()
+    except OSError as error:
+        return ImageError(file, error.strerror or "a file that cannot be opened", "a readable file"), iter(())
+    rest = iter_slices(content, file)
+    return next(rest, None), rest
+
+
+def _drain(started: Future) -> Iterator[Slice | ImageError]:
+    first, rest = started.result()
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _flush(predictor: Predictor, waiting: list) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
+    found = iter(predictor.predict([item for item in waiting if isinstance(item, Slice)]))
+    for item in waiting:
+        if isinstance(item, ImageError):
+            yield None, {"path": item.name, "frame": None, "error": f"found {item.found}; expected {item.expected}"}
+        else:
+            prediction = next(found)
+            yield (item, prediction), line(prediction)
+
+
+def line(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as the command line and the pages give it out."""
+    return {
+        "path": prediction.name,
+        "frame": prediction.frame,
+        "label": prediction.label,
+        "probabilities": {label: round(p, 6) for label, p in prediction.probabilities.items()},
+        "run": prediction.run,
+        "warnings": list(prediction.warnings),
+    }
+
+
+def _json_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
+    return lambda result: print(json.dumps(result, ensure_ascii=False), file=out)
+
+
+def _csv_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
+    header = ["path", "frame", "label", *(f"p_{label}" for label in labels), "run", "warnings", "error"]
+    writer = csv.DictWriter(out, header, lineterminator="\n")
+    writer.writeheader()
+
+    def write(result: dict) -> None:
+        row = {key: value for key, value in result.items() if key in header}
+        row |= {f"p_{label}": p for label, p in result.get("probabilities", {}).items()}
+        row["warnings"] = " ".join(result.get("warnings", ()))
+        writer.writerow(row)
+
+    return write
+
+
+def _text_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
+    def write(result: dict) -> None:
+        name = result["path"] if result["frame"] is None else f"{result['path']} [{result['frame']}]"
+        if "error" in result:
+            print(f"{name}: not read: {result['error']}", file=out)
+            return
+        shares = ", ".join(f"{title(label)} {p:.2f}" for label, p in result["probabilities"].items())
+        notes = "".join(f"\n  {warning}" for warning in result["warnings"])
+        print(f"{name}: most like {title(result['label'])} ({shares}){notes}", file=out)
+
+    return write
+
+
+WRITERS = {"json": _json_writer, "csv": _csv_writer, "text": _text_writer}
+
+
+def _write_heatmap(folder: Path, slice_: Slice, prediction: Prediction) -> None:
+    """The slice in grey with its heat map; the file is named after the slice, never over another's."""
+    stem = re.sub(r"[^\w.-]+", "_", slice_.name).strip("._") or "slice"
+    frame = "" if slice_.frame is None else f"_{slice_.frame:04d}"
+    picture = overlay(slice_, prediction.heatmap())
+    target, number = folder / f"{stem}{frame}.png", 1
+    while target.exists():
+        number += 1
+        target = folder / f"{stem}{frame}_{number}.png"
+    encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    target.write_bytes(np.asarray(encoded).tobytes())

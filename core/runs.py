@@ -1,0 +1,123 @@
+"""Run folders: where runs lie, what is in one, and how its files are written so that a crash harms none.
+
+config.json        name, labels, recipe, seed, start weights, checksum of the data, temperature
+environment.json   versions of Python and of the packages, processor, system
+split.csv          one row per image: source, file, label, group, sha256, part (train, validation, test)
+history.csv        one row per epoch
+model.safetensors  the kept weights (a shipped run may leave them out)
+model.onnx         the same network as it is run: grey pictures in, logits and activation maps out
+predictions.parquet  one row per slice and scheme: who predicted it, its label, its probabilities
+metrics.json       results with 95 % intervals
+MODEL_CARD.md      the same in words
+"""
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from core.errors import RunError
+
+RUNS = Path(__file__).resolve().parent.parent / "data" / "runs"
+DEMO = "demo"
+PACKAGES = ("torch", "torchvision", "onnxruntime", "numpy", "opencv-python-headless", "pillow", "pydicom")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, its small files read on demand."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return read_json(self.path / "config.json")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The contents of metrics.json; empty while nothing was measured."""
+        path = self.path / "metrics.json"
+        return read_json(path) if path.exists() else {}
+
+    @property
+    def card(self) -> str:
+        path = self.path / "MODEL_CARD.md"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.config["labels"])
+
+
+def load_run(run: str | Path | None = None) -> Run:
+    """The run of a name below data/runs, or of a folder's path; the demo run for None. Raises RunError."""
+    run = DEMO if run is None else run
+    for path in (RUNS / run, Path(run)):
+        if path.is_dir():
+            if not (path / "config.json").is_file():
+                raise RunError(str(run), "a folder without config.json", "a run folder")
+            loaded = Run(path)
+            missing = [key for key in ("labels", "recipe") if key not in loaded.config]
+            if missing:
+                raise RunError(f"{run}: config.json", f"no {missing[0]}", "labels and recipe")
+            return loaded
+    known = ", ".join(list_runs()) or "no run"
+    raise RunError(str(run), "no such run", f"one of {known}, or the path of a run folder")
+
+
+def list_runs() -> list[str]:
+    """Names of the finished runs below data/runs, the demo run first."""
+    names = sorted(path.parent.name for path in RUNS.glob("*/model.onnx"))
+    return sorted(names, key=lambda name: name != DEMO)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; RunError when it cannot be read as one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path.parent.name}: {path.name}", "a file that is not readable as JSON", "a JSON object") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path.parent.name}: {path.name}", type(content).__name__, "a JSON object")
+    return content
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that, whatever happens, either the old or the new one is there in full."""
+    part = path.with_name(f"{path.name}.part{os.getpid()}")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def environment() -> dict[str, Any]:
+    """What a run was made with: versions and kind of processor; no names of hosts or people."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,194 @@
+"""Figures: tables in, Altair charts out. Titles and units stand outside, so that they wrap and are spoken."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.labels import LABELS, title
+
+INK = "#6E7B82"
+"""Words, whiskers and rules; app.css swaps it for the ink of the visitor's theme."""
+
+COLOURS = {"normal": "#2E78C7", "pneumonia": "#AD7D1C", "tumour": "#BE2C7A"}
+SHAPES = {"normal": "circle", "pneumonia": "triangle-up", "tumour": "square"}
+DASHES = {"normal": [6, 3], "pneumonia": [1, 0], "tumour": [2, 3]}
+SPARE = "#6B7C86"
+"""Colour of a class that is none of the three (a run with other labels)."""
+
+QUARTERS = alt.Axis(
+    values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", title=None, labelFontSize=12, labelFlush=False
+)
+
+
+def _scale(values: Mapping[str, object], spare: object, labels: Sequence[str] = LABELS) -> alt.Scale:
+    """Each class to its own mark, all of them in the domain even where one is empty."""
+    return alt.Scale(domain=list(labels), range=[values.get(label, spare) for label in labels])
+
+
+def probability_bars(probabilities: Mapping[str, float], called: str) -> alt.LayerChart:
+    """One bar a class from 0 to 1, its glyph and word at the left, its value at the right."""
+    labels = list(probabilities)
+    rows = pd.DataFrame(
+        {
+            "label": labels,
+            "class": [title(label) for label in labels],
+            "probability": list(probabilities.values()),
+            "words": [f"{value:.2f}" for value in probabilities.values()],
+            "called": [label == called for label in labels],
+        }
+    )
+    names = [title(label) for label in labels]
+    bold = {"condition": {"test": f"datum.value === '{title(called)}'", "value": "bold"}, "value": "normal"}
+    words = alt.Axis(
+        title=None,
+        domain=False,
+        ticks=False,
+        grid=False,
+        labelFontSize=14,
+        labelAlign="left",
+        labelPadding=88,
+        labelLimit=110,
+        labelFontWeight=bold,
+    )
+    y = alt.Y("class:N", sort=names, axis=words, scale=alt.Scale(paddingInner=0.45, paddingOuter=0.2))
+    base = alt.Chart(rows).encode(y=y)
+    colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE, labels), legend=None)
+    bars = base.mark_bar(cornerRadiusEnd=2).encode(
+        x=alt.X("probability:Q", scale=alt.Scale(domain=[0, 1]), axis=QUARTERS),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("class:N", title="Class"),
+            alt.Tooltip("probability:Q", format=".4f", title="Probability"),
+        ],
+    )
+    shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond", labels), legend=None)
+    glyphs = base.mark_point(filled=True, size=95, opacity=1).encode(
+        x=alt.value(-102), color=colour, shape=shape
+    )
+    values = base.mark_text(align="left", dx=14, fontSize=14, color=INK).encode(
+        x=alt.XValue(alt.expr("width")), text="words:N"
+    )
+    values = alt.layer(
+        values.transform_filter("!datum.called"),
+        values.mark_text(align="left", dx=14, fontSize=14, color=INK, fontWeight="bold").transform_filter(
+            "datum.called"
+        ),
+    )
+    chart = alt.layer(bars, glyphs, values)
+    return chart.properties(height=150, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
+
+
+def series_lines(table: pd.DataFrame, current: int, axis_title: str) -> alt.LayerChart:
+    """Probability of each class along a series, `current` slice marked.
+
+    `table` has one row per slice and class: slice (from 1), label, probability.
+    """
+    last = int(table["slice"].max())
+    rows = table.assign(**{"class": table["label"].map(title)})
+    labels = list(dict.fromkeys(table["label"]))
+    x = alt.X(
+        "slice:Q",
+        scale=alt.Scale(domain=[1, last], nice=False),
+        axis=alt.Axis(
+            title=axis_title,
+            format="d",
+            tickMinStep=1,
+            tickCount=6,
+            grid=False,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        ),
+    )
+    y = alt.Y(
+        "probability:Q",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(values=[0, 0.5, 1], format=".2~f", title=None, labelFontSize=12, labelFlush=False),
+    )
+    colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE, labels), legend=None)
+    dash = alt.StrokeDash("label:N", scale=_scale(DASHES, [4, 1], labels), legend=None)
+    shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond", labels), legend=None)
+    tooltip = [
+        alt.Tooltip("slice:Q", title="Slice"),
+        alt.Tooltip("class:N", title="Class"),
+        alt.Tooltip("probability:Q", format=".3f", title="Probability"),
+    ]
+    lines = alt.Chart(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
+    here = rows[rows["slice"] == current]
+    rule = alt.Chart(here.head(1)).mark_rule(color=INK, strokeWidth=1.5).encode(x="slice:Q")
+    word = rule.mark_text(
+        text=f"slice {current}",
+        fontSize=12,
+        fontWeight="bold",
+        color=INK,
+        baseline="bottom",
+        align="left" if current <= 0.8 * last else "right",
+        dx=-1 if current <= 0.8 * last else 1,
+        dy=-4,
+    ).encode(x="slice:Q", y=alt.value(0))
+    marks = (
+        alt.Chart(here)
+        .mark_point(filled=True, size=80, opacity=1)
+        .encode(x="slice:Q", y="probability:Q", color=colour, shape=shape, tooltip=tooltip)
+    )
+    ends = _end_labels(rows[rows["slice"] == last])
+    end_words = (
+        alt.Chart(ends)
+        .mark_text(align="left", dx=24, fontSize=12, color=INK)
+        .encode(x=alt.XValue(alt.expr("width")), y=alt.Y("place:Q"), text="class:N")
+    )
+    end_glyphs = (
+        alt.Chart(ends)
+        .mark_point(filled=True, size=60, opacity=1)
+        .encode(x=alt.XValue(alt.expr("width + 14")), y="place:Q", color=colour, shape=shape)
+    )
+    chart = alt.layer(lines, rule, word, marks, end_glyphs, end_words)
+    return chart.properties(height=270, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
+
+
+def _end_labels(last: pd.DataFrame, apart: float = 0.11) -> pd.DataFrame:
+    """Rows of the last slice with `place`, the heights of their labels, `apart` and inside 0..1."""
+    rows = last.sort_values("probability").reset_index(drop=True)
+    places = []
+    for value in rows["probability"]:
+        places.append(max(value, places[-1] + apart) if places else max(value, 0.02))
+    highest = 0.98
+    for index in range(len(places) - 1, -1, -1):
+        places[index] = min(places[index], highest)
+        highest = places[index] - apart
+    return rows.assign(place=places)
+
+
+def forest(table: pd.DataFrame) -> alt.LayerChart:
+    """Share called correctly, one row a source and class, with its 95 % interval under its name and numbers.
+
+    `table` has columns name (the row in words), label, value, low, high, words (the numbers in words).
+    Names and numbers stand over the whiskers, not beside them, so that these keep their width on a phone.
+    """
+    names = table["name"].tolist()
+    base = alt.Chart(table).encode(y=alt.Y("name:N", sort=names, axis=None))
+    colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE), legend=None)
+    shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond"), legend=None)
+    scale = alt.Scale(domain=[0, 1])
+    tooltip = [alt.Tooltip("name:N", title="Row"), alt.Tooltip("words:N", title="Share, 95 % interval")]
+    under = 7
+    whiskers = base.mark_rule(strokeWidth=2, yOffset=under).encode(
+        x=alt.X("low:Q", scale=scale, axis=QUARTERS), x2="high:Q", color=colour, tooltip=tooltip
+    )
+    ends = [
+        base.mark_tick(thickness=2, size=9, yOffset=under).encode(
+            x=alt.X(f"{end}:Q", scale=scale), color=colour
+        )
+        for end in ("low", "high")
+    ]
+    points = base.mark_point(filled=True, size=85, opacity=1, yOffset=under).encode(
+        x=alt.X("value:Q", scale=scale), color=colour, shape=shape, tooltip=tooltip
+    )
+    above = {"fontSize": 13, "color": INK, "dy": -9}
+    words = base.mark_text(align="left", **above).encode(x=alt.value(0), text="name:N")
+    values = base.mark_text(align="right", **above).encode(x=alt.XValue(alt.expr("width")), text="words:N")
+    chart = alt.layer(whiskers, *ends, points, words, values)
+    return chart.properties(
+        height=45 * len(names) + 34, padding={"left": 8, "right": 8, "top": 2, "bottom": 0}
+    )

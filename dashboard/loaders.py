@@ -1,0 +1,297 @@
+"""All that the pages ask of core: runs, models and samples (cached), a visitor's files (never cached)."""
+
+import csv
+import io
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import runs
+from core.errors import ImageError
+from core.images import iter_slices
+from core.labels import LABELS
+from core.predictor import Prediction, Predictor
+from core.slices import Slice
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "data" / "samples"
+SOURCES = {
+    "iq_othnccd": "IQ-OTH/NCCD",
+    "mosmed": "MosMedData",
+    "covid_ct": "COVID-CT",
+    "chest_ctscan": "Chest CT-Scan",
+    "ho": "HO",
+}
+"""Training sources by the names they are known by."""
+
+BATCH = 8
+"""Slices classified in one call: few enough that progress is seen and little is held in memory."""
+
+LONGEST_SIDE = 1024
+"""Pixels along the longer side of the copy that is kept to be looked at; the model saw the whole slice."""
+
+
+def run_names() -> list[str]:
+    """The finished model runs on this machine, the one that ships first."""
+    return runs.list_runs()
+
+
+def run(name: str) -> runs.Run:
+    """Config, metrics and card of a run. Raises RunError."""
+    return runs.load_run(name)
+
+
+def source_title(source: str) -> str:
+    """A training source by the name it is known by; one that is not listed stands for itself."""
+    return SOURCES.get(source, source)
+
+
+LEFT_OUT_COLUMNS = ["source", "label", "value", "low", "high", "words", "slices"]
+
+
+def left_out_table(metrics: dict) -> pd.DataFrame:
+    """One row per left-out source and class: the share of its slices called correctly, 95 % interval.
+
+    Columns source (in words), label, value, low, high, words ("0.66 (0.60 to 0.72)"), slices. Empty where
+    the run was not measured in this way.
+    """
+    rows = []
+    for source, result in (metrics.get("leave_one_source_out") or {}).items():
+        for label, by_class in result["by_class"].items():
+            value, low, high = (by_class["sensitivity"][name] for name in ("value", "low", "high"))
+            words = f"{value:.2f} ({low:.2f} to {high:.2f})"
+            rows.append((source_title(source), label, value, low, high, words, by_class["support"]))
+    table = pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS)
+    order = table["label"].map({label: place for place, label in enumerate(LABELS)})
+    return (
+        table.assign(order=order)
+        .sort_values(["order", "source"])
+        .drop(columns="order")
+        .reset_index(drop=True)
+    )
+
+
+def predictor(name: str) -> Predictor:
+    """The model of a run, shared by all visitors. Raises RunError."""
+    return _predictor(name, run_version(name))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _predictor(name: str, version: tuple) -> Predictor:
+    return Predictor.load(name)
+
+
+def run_version(name: str) -> tuple:
+    """What tells one state of a run's folder from the next: names, sizes and times of its files."""
+    folder = runs.RUNS / name
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return name, *((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One synthetic sample: what it is called, what it was drawn as, its file and its small picture."""
+
+    id: str
+    title: str
+    label: str
+    path: Path
+    thumbnail: bytes
+
+
+def samples() -> list[Sample]:
+    """The synthetic samples in the order of the page, a series first; [] where none are installed."""
+    manifest = SAMPLES / "manifest.csv"
+    return _samples(SAMPLES, manifest.stat().st_mtime_ns) if manifest.is_file() else []
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _samples(folder: Path, version: int) -> list[Sample]:
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    series = [row for row in rows if row["file"].endswith(".zip")]
+    single = _mixed([row for row in rows if not row["file"].endswith(".zip")])
+    titles = ["Series"] if len(series) == 1 else [f"Series {number}" for number in range(1, len(series) + 1)]
+    titles += [f"Sample {number}" for number in range(1, len(single) + 1)]
+    found = []
+    for row, title in zip(series + single, titles, strict=True):
+        path = folder / row["file"]
+        found.append(Sample(path.stem, title, row["label"], path, _thumbnail(path)))
+    return found
+
+
+def _mixed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Rows with the classes taking turns, so that the first few show each of them."""
+    seen = Counter()
+    turns = []
+    for row in rows:
+        turns.append((seen[row["label"]], row["label"]))
+        seen[row["label"]] += 1
+    return [row for _, row in sorted(zip(turns, rows, strict=True), key=lambda pair: pair[0])]
+
+
+def _thumbnail(path: Path) -> bytes:
+    """The middle slice of a sample as a small PNG."""
+    from dashboard.pictures import display_grey, png
+
+    slices = [item for item in iter_slices(path.read_bytes(), path.name) if isinstance(item, Slice)]
+    middle = slices[len(slices) // 2]
+    grey = display_grey(middle.pixels, middle.unit)
+    height, width = grey.shape
+    side = 192 / max(height, width)
+    return png(cv2.resize(grey, (round(width * side), round(height * side)), interpolation=cv2.INTER_AREA))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One slice as read and classified, packed so that a session can keep a thousand of them."""
+
+    name: str
+    frame: int | None
+    unit: str
+    shape: tuple[int, int]
+    spacing: tuple[float, float] | None
+    position: float | None
+    warnings: tuple[str, ...]
+    prediction: Prediction
+    milliseconds: float
+    packed: bytes
+
+    def pixels(self) -> np.ndarray:
+        """(h, w) int16 Hounsfield units or uint8 grey, at most LONGEST_SIDE pixels long."""
+        coded = cv2.imdecode(np.frombuffer(self.packed, np.uint8), cv2.IMREAD_UNCHANGED)
+        return coded if self.unit == "grey" else (coded.astype(np.int32) - 32768).astype(np.int16)
+
+    def heatmap(self, label: str | None = None) -> np.ndarray:
+        """(h, w) float32 0..1, aligned with `pixels()`."""
+        heat = self.prediction.heatmap(label)
+        height, width = _kept_shape(self.shape)
+        return heat if heat.shape == (height, width) else cv2.resize(heat, (width, height))
+
+
+def _kept_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    shrink = min(1.0, LONGEST_SIDE / max(shape))
+    return max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
+
+
+def _pack(pixels: np.ndarray, unit: str) -> bytes:
+    """Pixels as a PNG in memory, 16 bit for Hounsfield units: lossless at about half of the bytes."""
+    height, width = _kept_shape(pixels.shape)
+    if pixels.shape != (height, width):
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    if unit == "grey":
+        coded = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    else:
+        coded = (np.clip(np.rint(pixels), -32768, 32767).astype(np.int32) + 32768).astype(np.uint16)
+    return cv2.imencode(".png", coded, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+@dataclass(eq=False)
+class FileRead:
+    """One file of a visitor, or a sample: its slices in order and what in it could not be read."""
+
+    key: str
+    name: str
+    sample: Sample | None = None
+    readings: list[Reading] = field(default_factory=list)
+    errors: list[ImageError] = field(default_factory=list)
+    finished: bool = False
+    stopped: bool = False
+
+
+def together(files: Sequence[FileRead]) -> FileRead | None:
+    """Single slices of one size and spacing with known positions, as if they were one series, feet to head.
+
+    A series is often dropped as loose DICOM files; None where fewer than three files look like one.
+    """
+    single = [source.readings[0] for source in files if len(source.readings) == 1 and not source.sample]
+    alike = {(reading.shape, reading.spacing, reading.unit) for reading in single}
+    positions = {reading.position for reading in single}
+    if len(single) < 3 or len(alike) > 1 or None in positions or len(positions) < len(single):
+        return None
+    ordered = sorted(single, key=lambda reading: reading.position)
+    return FileRead("together", f"{len(single)} files in order of position", readings=ordered, finished=True)
+
+
+def series_table(source: FileRead) -> pd.DataFrame:
+    """One row per slice and class: slice (from 1), label, probability."""
+    return pd.DataFrame(
+        [
+            (number, label, value)
+            for number, reading in enumerate(source.readings, start=1)
+            for label, value in reading.prediction.probabilities.items()
+        ],
+        columns=["slice", "label", "probability"],
+    )
+
+
+def series_order(source: FileRead) -> str:
+    """The axis of a series in words, with its direction where positions tell it."""
+    positions = [reading.position for reading in source.readings]
+    if None in positions or positions[0] == positions[-1]:
+        return "Slice, in the order of the file"
+    return "Slice, feet to head" if positions[0] < positions[-1] else "Slice, head to feet"
+
+
+def read_file(
+    source: FileRead, data: bytes, model: Predictor, tell: Callable[[int, int | None], None]
+) -> None:
+    """Read and classify every slice of one file into `source`; `tell(done, total)` after each batch.
+
+    Nothing is written or logged, and of each slice only a packed copy stays. `total` is None where the
+    number of slices cannot be known before reading.
+    """
+    total = _members(data)
+    items = iter_slices(data, source.name)
+    for batch in _batches(items):
+        slices = [item for item in batch if isinstance(item, Slice)]
+        source.errors += [item for item in batch if isinstance(item, ImageError)]
+        source.readings += classify(slices, model)
+        tell(len(source.readings) + len(source.errors), total)
+    source.finished = True
+
+
+def _batches(items: Iterable[Slice | ImageError]) -> Iterator[list[Slice | ImageError]]:
+    items = iter(items)
+    while batch := list(islice(items, BATCH)):
+        yield batch
+
+
+def _members(data: bytes) -> int | None:
+    """Number of files in an archive, for the progress bar only; None for anything else."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return sum(not member.is_dir() for member in archive.infolist())
+    except zipfile.BadZipFile:
+        return None
+
+
+def classify(slices: list[Slice], model: Predictor) -> list[Reading]:
+    """One Reading a slice, in order; the time of the batch is shared out evenly."""
+    start = time.perf_counter()
+    predictions = model.predict(slices) if slices else []
+    each = 1000 * (time.perf_counter() - start) / max(1, len(slices))
+    return [
+        Reading(
+            name=item.name,
+            frame=item.frame,
+            unit=item.unit,
+            shape=item.pixels.shape,
+            spacing=item.spacing,
+            position=item.position,
+            warnings=prediction.warnings,
+            prediction=prediction,
+            milliseconds=each,
+            packed=_pack(item.pixels, item.unit),
+        )
+        for item, prediction in zip(slices, predictions, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Tests: flat, one file a behaviour."""
