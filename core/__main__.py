@@ -25,8 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m core", description="Train, test and run a lung CT slice classifier.",
-                                  epilog="For research and education. Not a medical device.")
+    top = argparse.ArgumentParser(
+        prog="python -m core",
+        description="Train, test and run a lung CT slice classifier.",
+        epilog="For research and education. Not a medical device.",
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_evaluate(commands)
@@ -37,13 +40,21 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("train", help="train a model; writes a run folder below data/runs")
-    command.add_argument("--data", nargs="+", metavar="DIR", help="folders with train/CLASS, test/CLASS or a manifest.csv")
-    command.add_argument("--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)")
-    command.add_argument("--weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
+    command.add_argument(
+        "--data", nargs="+", metavar="DIR", help="folders with train/CLASS, test/CLASS or a manifest.csv"
+    )
+    command.add_argument(
+        "--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)"
+    )
+    command.add_argument(
+        "--weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)"
+    )
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--name", help="the run's name (default: recipe and time)")
-    command.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped; nothing else is needed")
+    command.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was stopped; nothing else is needed"
+    )
     command.set_defaults(command=_train)
 
 
@@ -85,12 +96,16 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         print(report_text(result.evaluation))
         if result.seen:
-            print(f"{result.seen} images were left out: the run was trained on them or on others of their groups.")
+            print(
+                f"{result.seen} images were left out: the run was trained on them or on others of their groups."
+            )
     return 0
 
 
 def _add_cross_validate(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("cross-validate", help="train a run's recipe anew with parts of its data left out")
+    command = commands.add_parser(
+        "cross-validate", help="train a run's recipe anew with parts of its data left out"
+    )
     command.add_argument("--run", required=True, help="the run whose recipe, seed and data are tested")
     command.add_argument("--scheme", choices=("group", "source"), required=True)
     command.add_argument("--data", nargs="+", metavar="DIR", required=True, help="the run's data folders")
@@ -114,7 +129,9 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--csv", action="store_true", help="a table with a header")
-    command.add_argument("--heatmaps", type=Path, metavar="DIR", help="write each slice with its heat map as PNG")
+    command.add_argument(
+        "--heatmaps", type=Path, metavar="DIR", help="write each slice with its heat map as PNG"
+    )
     command.set_defaults(command=_predict)
 
 

@@ -55,8 +55,13 @@ class AugmentConfig:
                 raise ConfigError(f"augment.{name}", str(getattr(self, name)), "a factor of at least 1")
 
 
-def augment(image: np.ndarray, inner: tuple[float, float, float, float], size: int,
-            config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+def augment(
+    image: np.ndarray,
+    inner: tuple[float, float, float, float],
+    size: int,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """One random view uint8 (size, size) of a prepared picture uint8 (h, w).
 
     `inner` is (top, left, height, width), in pixels of `image`, of what the unchanged view would show.
@@ -85,12 +90,21 @@ def _geometry(image, inner, size, config, rng) -> np.ndarray:
     angle = np.deg2rad(rng.uniform(-config.rotate, config.rotate))
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.array([[scale_x * cos, -scale_x * sin], [scale_y * sin, scale_y * cos]])
-    center = np.array([left + width * (0.5 + rng.uniform(-1, 1) * config.shift),
-                       top + height * (0.5 + rng.uniform(-1, 1) * config.shift)])
+    center = np.array(
+        [
+            left + width * (0.5 + rng.uniform(-1, 1) * config.shift),
+            top + height * (0.5 + rng.uniform(-1, 1) * config.shift),
+        ]
+    )
     offset = center - matrix @ np.full(2, (size - 1) / 2)
     warp = np.hstack([matrix, offset[:, None]]).astype(np.float32)
-    return cv2.warpAffine(image, warp, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        image,
+        warp,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 def _sharpness(view: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:

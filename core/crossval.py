@@ -22,7 +22,9 @@ SCHEMES = {"group": "grouped_validation", "source": "leave_one_source_out"}
 """The name of each scheme on the command line, and of its results in metrics.json."""
 
 
-def cross_validate(run: str | Path, folders: Sequence[Path], weights: str, scheme: str, n_folds: int = 5) -> dict[str, Any]:
+def cross_validate(
+    run: str | Path, folders: Sequence[Path], weights: str, scheme: str, n_folds: int = 5
+) -> dict[str, Any]:
     """Train the run's recipe anew once a fold; the results, which are also written into the run.
 
     scheme "group": `n_folds` folds that never separate a group; "source": each source left out in turn.
@@ -65,7 +67,8 @@ def store(path: Path, frame: "pd.DataFrame", scheme: str) -> dict[str, Any]:
     write_predictions(path, frame)
     results = read_json(path / "metrics.json") | {
         SCHEMES[name]: SUMMARIES[name](frame[frame["scheme"] == name], labels)
-        for name in SCHEMES if (frame["scheme"] == name).any()
+        for name in SCHEMES
+        if (frame["scheme"] == name).any()
     }
     write_json(path / "metrics.json", results)
     write_card(path)
@@ -113,7 +116,9 @@ def _out_of_fold(path, order, table, labels, scheme, folds) -> np.ndarray:
             _save_fold(done, out, predict_logits(model, views.plain[out]))
         content = np.load(done, allow_pickle=False)
         if not np.array_equal(content["rows"], out):
-            raise RunError(f"{path.name}: {done.name}", "another split", "a fold of this command; delete the file")
+            raise RunError(
+                f"{path.name}: {done.name}", "another split", "a fold of this command; delete the file"
+            )
         logits[out] = content["logits"]
     for fold in range(folds.max() + 1):
         (path / f"fold_{scheme}_{fold}.npz").unlink()

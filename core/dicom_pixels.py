@@ -87,9 +87,7 @@ def layout_of(dataset, name: str) -> Layout:
     )
     colour = photometric in _COLOURS and photometric != "PALETTE COLOR"
     if colour != (layout.samples == 3):
-        raise ImageError(
-            name, f"SamplesPerPixel {layout.samples} with {photometric}", "3 for colour, 1 for grey"
-        )
+        raise ImageError(name, f"SamplesPerPixel {layout.samples} with {photometric}", "3 for colour, 1 for grey")
     found, needed = len(dataset.PixelData or b""), layout.frame_bytes * layout.frames
     if native and found < needed:
         raise ImageError(name, f"{found:,} bytes of pixel data", f"{needed:,} bytes, as its header says")

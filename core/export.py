@@ -38,7 +38,9 @@ def export_onnx(model: Classifier, size: int, pictures: np.ndarray) -> bytes:
     program.save(buffer)
     difference = _difference(exported, buffer.getvalue(), pictures)
     if not difference < TOLERANCE:
-        raise RunError("model.onnx", f"logits that differ by {difference:.2g}", f"a difference below {TOLERANCE}")
+        raise RunError(
+            "model.onnx", f"logits that differ by {difference:.2g}", f"a difference below {TOLERANCE}"
+        )
     return buffer.getvalue()
 
 

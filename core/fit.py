@@ -85,8 +85,13 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         return {
-            "epoch": self.epoch, "history": self.history, "best": self.best, "best_accuracy": self.best_accuracy,
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
+            "epoch": self.epoch,
+            "history": self.history,
+            "best": self.best,
+            "best_accuracy": self.best_accuracy,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -104,7 +109,8 @@ class Trainer:
             block.eval()
         tally = Tally(int(data.targets.max()) + 1)
         batches = prefetch(
-            lambda step: data.views.random_batch(parts[step], recipe.augment, (self.seed, self.epoch)), self.steps
+            lambda step: data.views.random_batch(parts[step], recipe.augment, (self.seed, self.epoch)),
+            self.steps,
         )
         for step, batch in enumerate(batches):
             self._set_rate(step)
@@ -233,7 +239,10 @@ def predict_logits(model: Classifier, pictures: np.ndarray) -> np.ndarray:
     """(n, size, size) uint8 -> logits (n, classes) float32, in full precision."""
     model.eval()
     with torch.inference_mode():
-        parts = [model(torch.from_numpy(pictures[part][:, None]).float()) for part in batches_of(np.arange(len(pictures)))]
+        parts = [
+            model(torch.from_numpy(pictures[part][:, None]).float())
+            for part in batches_of(np.arange(len(pictures)))
+        ]
     return torch.cat(parts).numpy()
 
 
@@ -268,7 +277,9 @@ def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
         free = [p for p in module.parameters() if p.requires_grad]
         for decay in (True, False):
             chosen = [p for p in free if (p.ndim > 1) == decay]
-            groups.append({"params": chosen, "factor": factor, "weight_decay": recipe.weight_decay if decay else 0.0})
+            groups.append(
+                {"params": chosen, "factor": factor, "weight_decay": recipe.weight_decay if decay else 0.0}
+            )
     groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)

@@ -110,4 +110,6 @@ class ClassifierWithCam(nn.Module):
         features = self.classifier.features(self.classifier.normalise(images))
         pooled = features.mean((2, 3))
         weights = self.classifier.head.channel_weights(pooled)
-        return self.classifier.head(pooled), torch.matmul(weights, features.flatten(2)).unflatten(2, features.shape[2:])
+        return self.classifier.head(pooled), torch.matmul(weights, features.flatten(2)).unflatten(
+            2, features.shape[2:]
+        )

@@ -17,7 +17,7 @@ import numpy as np
 from core.errors import ImageError
 from core.images import HEAD_BYTES, SUFFIXES, iter_slices, looks_like_image
 from core.labels import title
-from core.overlay import overlay
+from core.overlay import display_grey, overlay
 from core.predictor import BATCH, Prediction, Predictor
 from core.slices import Slice
 
@@ -44,7 +44,9 @@ def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, he
     return 1 if failed else 0
 
 
-def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
+def results(
+    predictor: Predictor, paths: Sequence[str]
+) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
     """For each slice in order: the slice with its prediction (None where it was not read), and its line."""
     waiting: list[Slice | ImageError] = []
     for item in read_ahead(paths):
@@ -112,7 +114,10 @@ def _flush(predictor: Predictor, waiting: list) -> Iterator[tuple[tuple[Slice, P
     found = iter(predictor.predict([item for item in waiting if isinstance(item, Slice)]))
     for item in waiting:
         if isinstance(item, ImageError):
-            yield None, {"path": item.name, "frame": None, "error": f"found {item.found}; expected {item.expected}"}
+            yield (
+                None,
+                {"path": item.name, "frame": None, "error": f"found {item.found}; expected {item.expected}"},
+            )
         else:
             prediction = next(found)
             yield (item, prediction), line(prediction)
@@ -168,7 +173,7 @@ def _write_heatmap(folder: Path, slice_: Slice, prediction: Prediction) -> None:
     """The slice in grey with its heat map; the file is named after the slice, never over another's."""
     stem = re.sub(r"[^\w.-]+", "_", slice_.name).strip("._") or "slice"
     frame = "" if slice_.frame is None else f"_{slice_.frame:04d}"
-    picture = overlay(slice_, prediction.heatmap())
+    picture = overlay(display_grey(slice_), prediction.heatmap())
     target, number = folder / f"{stem}{frame}.png", 1
     while target.exists():
         number += 1

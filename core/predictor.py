@@ -63,7 +63,9 @@ class Predictor:
         try:
             self._session = open_session(model.read_bytes(), threads)
         except (RuntimeError, ValueError, OSError) as error:
-            raise RunError(f"{run.name}: model.onnx", "a file that is no ONNX network", "the file as exported") from error
+            raise RunError(
+                f"{run.name}: model.onnx", "a file that is no ONNX network", "the file as exported"
+            ) from error
         self.run = run.name
         self.labels = run.labels
         self.preprocess = PreprocessConfig(**run.config["recipe"]["preprocess"])

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from core.errors import ConfigError
+from core.overlay import display_grey
 from core.slices import LUNG_WINDOW, Slice, window
 
 SEARCH_SIZE = 256
@@ -114,20 +115,13 @@ def prepare(slice_: Slice, config: PreprocessConfig, reach: float = 0.0) -> Prep
     return _prepare_lung(slice_, config, reach)
 
 
-def to_grey(slice_: Slice, config: PreprocessConfig) -> np.ndarray:
-    """Display grey uint8 (h, w) of a slice as it is: Hounsfield units through the config's window."""
-    if slice_.unit == "hu":
-        return window(slice_.pixels, config.window_center, config.window_width)
-    if slice_.pixels.dtype == np.uint8:
-        return slice_.pixels
-    return np.clip(np.rint(slice_.pixels), 0, 255).astype(np.uint8)
-
-
 def _prepare_paper(slice_: Slice, config: PreprocessConfig) -> Prepared:
-    grey = to_grey(slice_, config)
+    grey = display_grey(slice_, config.window_center, config.window_width)
     height, width = grey.shape
     side = min(height, width) * config.size / config.resize
-    box = _within(Box(round((height - side) / 2), round((width - side) / 2), round(side), round(side)), grey.shape)
+    box = _within(
+        Box(round((height - side) / 2), round((width - side) / 2), round(side), round(side)), grey.shape
+    )
     size = config.size
     return Prepared(_resize(_cut(grey, box), size, size), box, None, (0, 0, size, size))
 
@@ -137,7 +131,7 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
     if field is None:
         height, width = slice_.pixels.shape
         box, size = Box(0, 0, height, width), config.size
-        grey = to_grey(slice_, config)
+        grey = display_grey(slice_, config.window_center, config.window_width)
         return Prepared(_resize(grey, size, size), box, False, (0, 0, size, size), (NO_LUNG_FIELD,))
     share = config.margin + reach * (1 + 2 * config.margin)
     box = widen(field.box, share, slice_.pixels.shape)
@@ -149,11 +143,19 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
         scale = (config.soft_hu - config.lung_hu) / (field.soft_level - field.lung_level)
         cut = (cut.astype(np.float32) - field.lung_level) * scale + config.lung_hu
     elif slice_.unit == "grey":
-        cut = cut.astype(np.float32) * (config.window_width / 255) + config.window_center - config.window_width / 2
+        cut = (
+            cut.astype(np.float32) * (config.window_width / 255)
+            + config.window_center
+            - config.window_width / 2
+        )
     grey = window(cut, config.window_center, config.window_width)
     per_row, per_column = rows / box.height, columns / box.width
-    shown = ((inner.top - box.top) * per_row, (inner.left - box.left) * per_column,
-             inner.height * per_row, inner.width * per_column)
+    shown = (
+        (inner.top - box.top) * per_row,
+        (inner.left - box.left) * per_column,
+        inner.height * per_row,
+        inner.width * per_column,
+    )
     return Prepared(_resize(grey, rows, columns), box, True, shown)
 
 
@@ -182,16 +184,16 @@ def find_lung_field(slice_: Slice) -> LungField | None:
     closed = _close(lungs)
     lung_level, soft_level = _levels(small, lungs, dark, closed)
     top, left, height, width = _both_sides(_bounds(closed), _bounds(body))
-    box = Box(
-        int(top / scale), int(left / scale), int(np.ceil(height / scale)), int(np.ceil(width / scale))
-    )
+    box = Box(int(top / scale), int(left / scale), int(np.ceil(height / scale)), int(np.ceil(width / scale)))
     return LungField(closed.astype(bool), _within(box, shape), lung_level, soft_level)
 
 
 def widen(box: Box, share: float, shape: tuple[int, int]) -> Box:
     """The box with `share` of its height and width added on each side, cut where the slice ends."""
     rows, columns = round(box.height * share), round(box.width * share)
-    return _within(Box(box.top - rows, box.left - columns, box.height + 2 * rows, box.width + 2 * columns), shape)
+    return _within(
+        Box(box.top - rows, box.left - columns, box.height + 2 * rows, box.width + 2 * columns), shape
+    )
 
 
 def _dark(small8: np.ndarray) -> np.ndarray:
@@ -200,7 +202,9 @@ def _dark(small8: np.ndarray) -> np.ndarray:
     height, width = small8.shape
     central = np.zeros_like(small8)
     cv2.ellipse(central, (width // 2, height // 2), (int(width * 0.42), int(height * 0.42)), 0, 0, 360, 1, -1)
-    threshold, _ = cv2.threshold(blurred[central > 0].reshape(1, -1), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    threshold, _ = cv2.threshold(
+        blurred[central > 0].reshape(1, -1), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU
+    )
     return (blurred <= threshold).astype(np.uint8)
 
 
@@ -250,7 +254,9 @@ def _close(lungs: np.ndarray) -> np.ndarray:
     return cv2.drawContours(closed, contours, -1, 1, -1)
 
 
-def _levels(small: np.ndarray, lungs: np.ndarray, dark: np.ndarray, closed: np.ndarray) -> tuple[float, float]:
+def _levels(
+    small: np.ndarray, lungs: np.ndarray, dark: np.ndarray, closed: np.ndarray
+) -> tuple[float, float]:
     """Typical grey of aerated lung (lower quartile: disease brightens it) and of soft tissue (median)."""
     core = cv2.erode(lungs, np.ones((3, 3), np.uint8))
     lung = small[core > 0] if core.any() else small[lungs > 0]
@@ -262,7 +268,9 @@ def _levels(small: np.ndarray, lungs: np.ndarray, dark: np.ndarray, closed: np.n
     return float(np.percentile(lung, 25)), soft_level
 
 
-def _both_sides(lungs: tuple[int, int, int, int], body: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _both_sides(
+    lungs: tuple[int, int, int, int], body: tuple[int, int, int, int]
+) -> tuple[int, int, int, int]:
     """The lungs' box; where only one lung was aerated, mirrored at the body's middle to show the other side."""
     top, left, height, width = lungs
     if width >= 1.05 * height:

@@ -79,7 +79,9 @@ class Recipe:
         _in_range("average", self.average, 0, 0.99999)
         _in_range("validation", self.validation, 0, 0.9)
         if self.validation == 0 and self.keep == "best":
-            raise ConfigError("keep", "'best' with validation = 0", "'last', or a share of groups for validation")
+            raise ConfigError(
+                "keep", "'best' with validation = 0", "'last', or a share of groups for validation"
+            )
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -84,7 +84,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path.parent.name}: {path.name}", "a file that is not readable as JSON", "a JSON object") from error
+        raise RunError(
+            f"{path.parent.name}: {path.name}", "a file that is not readable as JSON", "a JSON object"
+        ) from error
     if not isinstance(content, dict):
         raise RunError(f"{path.parent.name}: {path.name}", type(content).__name__, "a JSON object")
     return content

@@ -130,11 +130,21 @@ def fit(trainer: Trainer, title: str = "", after_epoch=lambda trainer: None) -> 
 
     recipe = trainer.recipe
     total = recipe.epochs * trainer.steps
-    with tqdm(total=total, initial=trainer.epoch * trainer.steps, unit="batch", file=sys.stderr,
-              disable=None, desc=title, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=total,
+        initial=trainer.epoch * trainer.steps,
+        unit="batch",
+        file=sys.stderr,
+        disable=None,
+        desc=title,
+        dynamic_ncols=True,
+    ) as bar:
+
         def report(progress: Progress) -> None:
             bar.update(1)
-            bar.set_postfix_str(f"epoch {progress.epoch + 1}/{recipe.epochs}, {progress.images_per_second:.0f} images/s")
+            bar.set_postfix_str(
+                f"epoch {progress.epoch + 1}/{recipe.epochs}, {progress.images_per_second:.0f} images/s"
+            )
 
         while trainer.epoch < recipe.epochs:
             row = trainer.run_epoch(report)
@@ -158,7 +168,9 @@ def _save(path: Path, order: Order, trainer: Trainer) -> None:
     torch.save({"folders": folders, "trainer": trainer.state()}, buffer)
     write_atomically(path / CHECKPOINT, buffer.getvalue())
     if trainer.history:
-        write_atomically(path / "history.csv", _csv(list(trainer.history[0]), [list(r.values()) for r in trainer.history]))
+        write_atomically(
+            path / "history.csv", _csv(list(trainer.history[0]), [list(r.values()) for r in trainer.history])
+        )
 
 
 def _finish(path, order, table, parts, labels, trainer) -> Path:
@@ -174,8 +186,11 @@ def _finish(path, order, table, parts, labels, trainer) -> Path:
     write_atomically(path / "model.safetensors", save(weights))
     frame = predictions(table.iloc[rows], labels, logits, parts[rows])
     write_predictions(path, frame)
-    results = {part: metrics.evaluate_frame(frame[frame["scheme"] == part], labels).to_json()
-               for part in ("validation", "test") if (frame["scheme"] == part).any()}
+    results = {
+        part: metrics.evaluate_frame(frame[frame["scheme"] == part], labels).to_json()
+        for part in ("validation", "test")
+        if (frame["scheme"] == part).any()
+    }
     write_json(path / "metrics.json", results)
     content = export_onnx(model, order.recipe.preprocess.size, views.plain[:PARITY_SLICES])
     write_card(path)
@@ -201,8 +216,11 @@ def write_predictions(path: Path, frame: "pd.DataFrame") -> None:
 
 
 def _config(order, table, parts, labels, source) -> dict[str, Any]:
-    counts = table.assign(part=parts).groupby(["source", "label", "part"]).agg(
-        images=("file", "size"), groups=("group", "nunique"))
+    counts = (
+        table.assign(part=parts)
+        .groupby(["source", "label", "part"])
+        .agg(images=("file", "size"), groups=("group", "nunique"))
+    )
     return {
         "name": order.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -212,8 +230,14 @@ def _config(order, table, parts, labels, source) -> dict[str, Any]:
         "weights": source,
         "data": {
             "checksum": data.checksum(table),
-            "counts": [dict(zip(("source", "label", "part"), key, strict=True), images=int(row.images),
-                            groups=int(row.groups)) for key, row in zip(counts.index, counts.itertuples(), strict=True)],
+            "counts": [
+                dict(
+                    zip(("source", "label", "part"), key, strict=True),
+                    images=int(row.images),
+                    groups=int(row.groups),
+                )
+                for key, row in zip(counts.index, counts.itertuples(), strict=True)
+            ],
         },
         "recipe": order.recipe.to_json(),
     }
@@ -236,8 +260,10 @@ def _csv(header: list[str], rows: list[list]) -> bytes:
 def _line(row: dict[str, float], epochs: int) -> str:
     text = f"epoch {row['epoch']:.0f}/{epochs}: train loss {row['train_loss']:.4f}, accuracy {row['train_accuracy']:.4f}"
     if "validation_loss" in row:
-        text += (f"; validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}, "
-                 f"balanced {row['validation_balanced_accuracy']:.4f}")
+        text += (
+            f"; validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}, "
+            f"balanced {row['validation_balanced_accuracy']:.4f}"
+        )
     return f"{text}; {row['images_per_second']:.0f} images/s"
 
 

@@ -35,7 +35,9 @@ class Views:
         """(b, 1, size, size) uint8, the very pictures that prediction sees."""
         return self.plain[indices][:, None]
 
-    def random_batch(self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...]) -> np.ndarray:
+    def random_batch(
+        self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...]
+    ) -> np.ndarray:
         """(b, 1, size, size) uint8 random views; the i-th depends on `seed`, its place and its slice alone."""
         if config is None:
             return self.plain_batch(indices)
@@ -47,8 +49,12 @@ class Views:
         return batch
 
 
-def load_views(table: "pd.DataFrame", config: PreprocessConfig, random: bool = True,
-               progress: Callable[[int, int], None] = lambda done, total: None) -> Views:
+def load_views(
+    table: "pd.DataFrame",
+    config: PreprocessConfig,
+    random: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Views:
     """Decode and prepare every image of a table; DataError for one that holds several slices.
 
     `random` False leaves the wide pictures out (evaluation needs none). ImageError names a file that

@@ -69,7 +69,15 @@ def _read(path: Path) -> dict[str, "Tensor"]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+    ) as error:
         raise WeightsError(str(path), "a file that does not hold tensors alone", EXPECTED) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(str(path), "something other than a state dict", "a mapping of names to tensors")
@@ -82,5 +90,7 @@ def _load(model: "Classifier", weights: dict[str, "Tensor"], name: str) -> None:
     missing = [key for key in own if key.startswith("features.") and key not in taken]
     if missing:
         found = f"no tensor {missing[0]} of shape {tuple(own[missing[0]].shape)}"
-        raise WeightsError(name, f"{found} ({len(missing)} tensors do not fit)", "all of the backbone's tensors")
+        raise WeightsError(
+            name, f"{found} ({len(missing)} tensors do not fit)", "all of the backbone's tensors"
+        )
     model.load_state_dict(taken, strict=False)

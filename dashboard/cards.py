@@ -31,9 +31,7 @@ def probabilities_card(shown: FileRead, index: int) -> None:
     reading = shown.readings[index]
     called = reading.prediction
     first, second = sorted(called.probabilities.values(), reverse=True)[:2]
-    verb = (
-        "leads clearly" if first - second >= 0.5 else "leads" if first - second >= 0.2 else "leads narrowly"
-    )
+    verb = "leads clearly" if first - second >= 0.5 else "leads" if first - second >= 0.2 else "leads narrowly"
     with st.container(border=True):
         components.figure_title(
             f"{title(called.label)} {verb}, {first:.2f} to {second:.2f}",
@@ -51,12 +49,11 @@ def probabilities_card(shown: FileRead, index: int) -> None:
 def trust_card(metrics: dict, label: str) -> None:
     """The reason to doubt beside the answer: how much of this class is found in sources not seen before."""
     table = loaders.left_out_table(metrics)
+    why = "This run holds no leave-one-source-out results" if table.empty else "No source had this class"
     table = table[table["label"] == label]
     with st.container(border=True):
         if table.empty:
-            components.figure_title(
-                "How it does on new scanners is not measured", "No left-out source has this class"
-            )
+            components.figure_title("How it does on a source it has not seen is not measured", why)
             return
         low, high = table["value"].min(), table["value"].max()
         span = f"{low:.2f} to {high:.2f}" if len(table) > 1 else f"{low:.2f}"
@@ -76,9 +73,7 @@ def facts_card(shown: FileRead, index: int) -> None:
     reading = shown.readings[index]
     count = len(reading.warnings)
     with st.container(border=True):
-        sentence = ("Reading this slice gave no warnings", "One thing to know about this slice")[
-            min(count, 1)
-        ]
+        sentence = ("Reading this slice gave no warnings", "One thing to know about this slice")[min(count, 1)]
         if count > 1:
             sentence = f"{count} things to know about this slice"
         components.figure_title(sentence, "What the model was given")

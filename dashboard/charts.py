@@ -16,9 +16,7 @@ DASHES = {"normal": [6, 3], "pneumonia": [1, 0], "tumour": [2, 3]}
 SPARE = "#6B7C86"
 """Colour of a class that is none of the three (a run with other labels)."""
 
-QUARTERS = alt.Axis(
-    values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", title=None, labelFontSize=12, labelFlush=False
-)
+QUARTERS = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", title=None, labelFontSize=12, labelFlush=False)
 
 
 def _scale(values: Mapping[str, object], spare: object, labels: Sequence[str] = LABELS) -> alt.Scale:
@@ -63,9 +61,7 @@ def probability_bars(probabilities: Mapping[str, float], called: str) -> alt.Lay
         ],
     )
     shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond", labels), legend=None)
-    glyphs = base.mark_point(filled=True, size=95, opacity=1).encode(
-        x=alt.value(-102), color=colour, shape=shape
-    )
+    glyphs = base.mark_point(filled=True, size=95, opacity=1).encode(x=alt.value(-102), color=colour, shape=shape)
     values = base.mark_text(align="left", dx=14, fontSize=14, color=INK).encode(
         x=alt.XValue(alt.expr("width")), text="words:N"
     )
@@ -177,9 +173,7 @@ def forest(table: pd.DataFrame) -> alt.LayerChart:
         x=alt.X("low:Q", scale=scale, axis=QUARTERS), x2="high:Q", color=colour, tooltip=tooltip
     )
     ends = [
-        base.mark_tick(thickness=2, size=9, yOffset=under).encode(
-            x=alt.X(f"{end}:Q", scale=scale), color=colour
-        )
+        base.mark_tick(thickness=2, size=9, yOffset=under).encode(x=alt.X(f"{end}:Q", scale=scale), color=colour)
         for end in ("low", "high")
     ]
     points = base.mark_point(filled=True, size=85, opacity=1, yOffset=under).encode(
@@ -189,6 +183,4 @@ def forest(table: pd.DataFrame) -> alt.LayerChart:
     words = base.mark_text(align="left", **above).encode(x=alt.value(0), text="name:N")
     values = base.mark_text(align="right", **above).encode(x=alt.XValue(alt.expr("width")), text="words:N")
     chart = alt.layer(whiskers, *ends, points, words, values)
-    return chart.properties(
-        height=45 * len(names) + 34, padding={"left": 8, "right": 8, "top": 2, "bottom": 0}
-    )
+    return chart.properties(height=45 * len(names) + 34, padding={"left": 8, "right": 8, "top": 2, "bottom": 0})

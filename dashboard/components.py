@@ -34,9 +34,7 @@ def plain(text: str) -> str:
 
 def head(question: str, lead: str) -> DeltaGenerator:
     """The page's question and its one-line lead; returns the place for buttons at their right."""
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
-    ):
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"):
         with st.container(gap="xsmall", width="stretch", key="question"):
             st.title(question, anchor=False)
             st.caption(lead)
@@ -55,9 +53,7 @@ def interval(estimate: Mapping[str, float] | None) -> str | None:
     return f"{estimate['low']:.2f} to {estimate['high']:.2f}"
 
 
-def estimate_metric(
-    label: str, estimate: Mapping[str, float] | None, under: str, help: str | None = None
-) -> None:
+def estimate_metric(label: str, estimate: Mapping[str, float] | None, under: str, help: str | None = None) -> None:
     """One estimate over the grey pill of its 95 % interval, and under it what it was measured on."""
     if not estimate or estimate.get("value") is None:
         st.metric(label, "–", delta="not measured", delta_color="off", delta_arrow="off", help=help)

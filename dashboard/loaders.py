@@ -72,12 +72,7 @@ def left_out_table(metrics: dict) -> pd.DataFrame:
             rows.append((source_title(source), label, value, low, high, words, by_class["support"]))
     table = pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS)
     order = table["label"].map({label: place for place, label in enumerate(LABELS)})
-    return (
-        table.assign(order=order)
-        .sort_values(["order", "source"])
-        .drop(columns="order")
-        .reset_index(drop=True)
-    )
+    return table.assign(order=order).sort_values(["order", "source"]).drop(columns="order").reset_index(drop=True)
 
 
 def predictor(name: str) -> Predictor:
@@ -183,7 +178,7 @@ def _kept_shape(shape: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
 
 
-def _pack(pixels: np.ndarray, unit: str) -> bytes:
+def pack(pixels: np.ndarray, unit: str) -> bytes:
     """Pixels as a PNG in memory, 16 bit for Hounsfield units: lossless at about half of the bytes."""
     height, width = _kept_shape(pixels.shape)
     if pixels.shape != (height, width):
@@ -242,9 +237,7 @@ def series_order(source: FileRead) -> str:
     return "Slice, feet to head" if positions[0] < positions[-1] else "Slice, head to feet"
 
 
-def read_file(
-    source: FileRead, data: bytes, model: Predictor, tell: Callable[[int, int | None], None]
-) -> None:
+def read_file(source: FileRead, data: bytes, model: Predictor, tell: Callable[[int, int | None], None]) -> None:
     """Read and classify every slice of one file into `source`; `tell(done, total)` after each batch.
 
     Nothing is written or logged, and of each slice only a packed copy stays. `total` is None where the
@@ -291,7 +284,7 @@ def classify(slices: list[Slice], model: Predictor) -> list[Reading]:
             warnings=prediction.warnings,
             prediction=prediction,
             milliseconds=each,
-            packed=_pack(item.pixels, item.unit),
+            packed=pack(item.pixels, item.unit),
         )
         for item, prediction in zip(slices, predictions, strict=True)
     ]

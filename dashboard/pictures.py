@@ -66,9 +66,7 @@ def overlay(grey: np.ndarray, heat: np.ndarray, strength: float) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8)
 
 
-def outlined(
-    picture: np.ndarray, box: Box, shape: tuple[int, int], colour: tuple[int, int, int]
-) -> np.ndarray:
+def outlined(picture: np.ndarray, box: Box, shape: tuple[int, int], colour: tuple[int, int, int]) -> np.ndarray:
     """The picture in RGB with `box`, in pixels of a slice of `shape`, drawn as a thin line of dashes."""
     rgb = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture.copy()
     down, across = rgb.shape[0] / shape[0], rgb.shape[1] / shape[1]

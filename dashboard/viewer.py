@@ -54,7 +54,9 @@ def picture_card(shown: FileRead, index: int) -> None:
     if len(shown.readings) > 1:
         slice_slider(shown)
     heat_label, strength = heat_controls(reading) if mode != "Slice" else (reading.prediction.label, 0.0)
-    outline = st.checkbox("Outline the part that the model looked at", key="outline", persist_state="session")
+    outline = st.checkbox(
+        "Outline the part that the model looked at", value=True, key="outline", persist_state="session"
+    )
     view = View(mode, center, width, heat_label, strength, outline)
     with picture:
         draw(shown, index, view)
@@ -62,8 +64,7 @@ def picture_card(shown: FileRead, index: int) -> None:
         st.caption(f"Nothing in this slice spoke strongly for {title(heat_label)}, so its heat map is empty.")
     elif mode != "Slice":
         st.caption(
-            f"The heat map shows what spoke for {title(heat_label)} in this model; "
-            "it does not outline disease."
+            f"The heat map shows what spoke for {title(heat_label)} in this model; it does not outline disease."
         )
     if reading.unit == "grey":
         st.caption("No window to set: this file holds display grey, not Hounsfield units.")
@@ -83,9 +84,7 @@ def window_control() -> tuple[float, float]:
         center = st.slider(
             "Centre, HU", *CENTERS, step=10, key="center", on_change=_use_own, persist_state="session"
         )
-        width = st.slider(
-            "Width, HU", *WIDTHS, step=10, key="width", on_change=_use_own, persist_state="session"
-        )
+        width = st.slider("Width, HU", *WIDTHS, step=10, key="width", on_change=_use_own, persist_state="session")
         st.caption("The window changes what you see, not what the model sees.")
     return float(center), float(width)
 
@@ -163,9 +162,7 @@ def draw(shown: FileRead, index: int, view: View) -> None:
 def _strip(reading: Reading, view: View) -> str:
     """Window at the left, ramp of the heat map at the right."""
     left = (
-        f"W {view.width:.0f} L {view.center:.0f} HU".replace("-", "−")
-        if reading.unit == "hu"
-        else "Display grey"
+        f"W {view.width:.0f} L {view.center:.0f} HU".replace("-", "−") if reading.unit == "hu" else "Display grey"
     )
     ramp = ""
     if view.mode != "Slice":

@@ -25,9 +25,7 @@ def test_pictures_come_in_the_order_of_their_numbers():
 
 
 def test_dicom_members_come_by_position_whatever_their_names():
-    members = {
-        f"i{step}": dicom(STORED, ImagePositionPatient=[0, 0, z]) for step, z in enumerate([30, -10, 5])
-    }
+    members = {f"i{step}": dicom(STORED, ImagePositionPatient=[0, 0, z]) for step, z in enumerate([30, -10, 5])}
     found = read_slices(zipped(members), "a.zip")
     assert [(item.name, item.position) for item in found] == [
         ("a.zip!i1", -10),
@@ -118,7 +116,5 @@ def test_the_same_entry_listed_again_and_again_is_counted_each_time():
 
 
 def test_too_many_members_are_refused():
-    (error,) = iter_slices(
-        zipped({f"{step}.png": b"" for step in range(11)}), "a.zip", Limits(archive_members=10)
-    )
+    (error,) = iter_slices(zipped({f"{step}.png": b"" for step in range(11)}), "a.zip", Limits(archive_members=10))
     assert error.found == "an archive of more than 10 members"

@@ -169,9 +169,7 @@ def test_what_is_no_ct_in_hounsfield_units_is_grey_over_its_own_range(elements, 
 
 def test_grey_follows_the_files_own_window():
     found = one(
-        dicom(
-            STORED, Modality="MR", RescaleIntercept="0", WindowCenter=["600", "40"], WindowWidth=["800", "9"]
-        )
+        dicom(STORED, Modality="MR", RescaleIntercept="0", WindowCenter=["600", "40"], WindowWidth=["800", "9"])
     )
     assert np.allclose(found.pixels, np.clip((STORED - 200.0) * 255 / 800, 0, 255), atol=1e-3)
 

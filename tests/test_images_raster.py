@@ -24,9 +24,7 @@ def test_8_bit_grey_comes_through_unchanged(kind):
 
 
 def test_lossless_webp_comes_through_unchanged():
-    assert np.array_equal(
-        one(encoded(Image.fromarray(GREY).convert("RGB"), "WEBP", lossless=True)).pixels, GREY
-    )
+    assert np.array_equal(one(encoded(Image.fromarray(GREY).convert("RGB"), "WEBP", lossless=True)).pixels, GREY)
 
 
 def test_a_16_bit_png_keeps_its_order_of_values():
@@ -63,10 +61,7 @@ def test_a_float_tiff_with_values_that_are_no_numbers_is_an_error(bad):
 
 
 def test_1_bit_pictures_are_black_and_white():
-    assert (
-        one(encoded(Image.fromarray(GREY > 100), "PNG")).pixels.tolist()
-        == np.where(GREY > 100, 255, 0).tolist()
-    )
+    assert one(encoded(Image.fromarray(GREY > 100), "PNG")).pixels.tolist() == np.where(GREY > 100, 255, 0).tolist()
 
 
 def test_a_palette_is_looked_up():
@@ -109,9 +104,7 @@ def test_the_cameras_rotation_is_undone(orientation):
 def test_a_colour_picture_is_read_with_a_warning_and_a_grey_one_without():
     red = np.zeros((8, 9, 3), np.uint8)
     red[..., 0] = 255
-    assert one(encoded(Image.fromarray(red), "PNG")).warnings == (
-        "This is a colour picture; a CT slice is grey.",
-    )
+    assert one(encoded(Image.fromarray(red), "PNG")).warnings == ("This is a colour picture; a CT slice is grey.",)
     assert one(encoded(Image.fromarray(GREY).convert("RGB"), "PNG")).warnings == ()
 
 

@@ -131,9 +131,7 @@ def results_part(files: list[FileRead], actions: DeltaGenerator) -> None:
         )
     if len(frame) > 1:
         read = int((frame["error"] == "").sum())
-        counted = (
-            f"All {len(frame)} results" if read == len(frame) else f"{read} of {len(frame)} could be read"
-        )
+        counted = f"All {len(frame)} results" if read == len(frame) else f"{read} of {len(frame)} could be read"
         components.figure_title(counted, "Select a row to show its slice above")
         results.show(frame)
 
