@@ -43,12 +43,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--data", nargs="+", metavar="DIR", help="folders with train/CLASS, test/CLASS or a manifest.csv"
     )
-    command.add_argument(
-        "--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)"
-    )
-    command.add_argument(
-        "--weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)"
-    )
+    command.add_argument("--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)")
+    command.add_argument("--weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--name", help="the run's name (default: recipe and time)")
@@ -96,9 +92,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         print(report_text(result.evaluation))
         if result.seen:
-            print(
-                f"{result.seen} images were left out: the run was trained on them or on others of their groups."
-            )
+            print(f"{result.seen} images were left out: the run was trained on them or on others of their groups.")
     return 0
 
 
@@ -129,9 +123,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--csv", action="store_true", help="a table with a header")
-    command.add_argument(
-        "--heatmaps", type=Path, metavar="DIR", help="write each slice with its heat map as PNG"
-    )
+    command.add_argument("--heatmaps", type=Path, metavar="DIR", help="write each slice with its heat map as PNG")
     command.set_defaults(command=_predict)
 
 

@@ -90,10 +90,11 @@ def _geometry(image, inner, size, config, rng) -> np.ndarray:
     angle = np.deg2rad(rng.uniform(-config.rotate, config.rotate))
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.array([[scale_x * cos, -scale_x * sin], [scale_y * sin, scale_y * cos]])
+    # Pixel i covers i - 0.5 to i + 0.5, so the middle of `width` pixels from `left` on lies half a pixel less.
     center = np.array(
         [
-            left + width * (0.5 + rng.uniform(-1, 1) * config.shift),
-            top + height * (0.5 + rng.uniform(-1, 1) * config.shift),
+            left + width * (0.5 + rng.uniform(-1, 1) * config.shift) - 0.5,
+            top + height * (0.5 + rng.uniform(-1, 1) * config.shift) - 0.5,
         ]
     )
     offset = center - matrix @ np.full(2, (size - 1) / 2)

@@ -99,10 +99,7 @@ def _evaluation(found: dict[str, Any]) -> Iterator[str]:
             [
                 title(label),
                 str(report["support"]),
-                *(
-                    _estimate(report[name])
-                    for name in ("precision", "sensitivity", "specificity", "f1", "auc")
-                ),
+                *(_estimate(report[name]) for name in ("precision", "sensitivity", "specificity", "f1", "auc")),
             ]
         )
     yield _table(rows)

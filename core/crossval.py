@@ -116,9 +116,7 @@ def _out_of_fold(path, order, table, labels, scheme, folds) -> np.ndarray:
             _save_fold(done, out, predict_logits(model, views.plain[out]))
         content = np.load(done, allow_pickle=False)
         if not np.array_equal(content["rows"], out):
-            raise RunError(
-                f"{path.name}: {done.name}", "another split", "a fold of this command; delete the file"
-            )
+            raise RunError(f"{path.name}: {done.name}", "another split", "a fold of this command; delete the file")
         logits[out] = content["logits"]
     for fold in range(folds.max() + 1):
         (path / f"fold_{scheme}_{fold}.npz").unlink()

@@ -6,15 +6,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnxruntime
 
+INPUT, OUTPUTS = "images", ("logits", "cams")
+"""Names in an exported network: grey pictures (b, 1, size, size) in; logits and activation maps out."""
+
 
 def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.InferenceSession":
-    """A session of an ONNX file's bytes; `run` may be called from several threads at once."""
+    """A session of an ONNX file's bytes; `run` may be called from several threads at once.
+
+    `threads` None: one for each core that this process may use. Raises ValueError for anything that is not
+    an exported classifier.
+    """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = (
-        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    )
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads or _cores()
+    options.log_severity_level = 4  # damage is reported by the exception, not on standard error
+    unreadable = (faults.Fail, faults.InvalidArgument, faults.InvalidGraph, faults.InvalidProtobuf)
+    unsupported = (faults.NotImplemented, faults.RuntimeException)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (*unreadable, *unsupported) as error:
+        raise ValueError("not an ONNX network") from error
+    names = [item.name for item in session.get_inputs()], tuple(item.name for item in session.get_outputs())
+    if names != ([INPUT], OUTPUTS):
+        raise ValueError("an ONNX network of another kind")
+    return session
+
+
+def _cores() -> int:
+    """Cores that this process may use; 0, ONNX Runtime's own choice, where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0

@@ -45,9 +45,7 @@ def evaluate(run: str | Path | None, folders: Sequence[Path]) -> Result:
     seen = seen_in_training(load_run(run).path, table)
     fresh = table[~seen].reset_index(drop=True)
     if fresh.empty:
-        raise DataError(
-            "data", f"{len(table)} images, all seen in training", "images that the run has not seen"
-        )
+        raise DataError("data", f"{len(table)} images, all seen in training", "images that the run has not seen")
     frame = predict_table(predictor, fresh)
     return Result(frame, metrics.evaluate_frame(frame, predictor.labels), int(seen.sum()))
 

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import torch
 
+from core.engine import INPUT, OUTPUTS, open_session
 from core.errors import RunError
 from core.model import Classifier, ClassifierWithCam
 
@@ -27,8 +28,8 @@ def export_onnx(model: Classifier, size: int, pictures: np.ndarray) -> bytes:
         program = torch.onnx.export(
             exported,
             (torch.zeros(2, 1, size, size),),
-            input_names=["images"],
-            output_names=["logits", "cams"],
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             external_data=False,
@@ -38,17 +39,13 @@ def export_onnx(model: Classifier, size: int, pictures: np.ndarray) -> bytes:
     program.save(buffer)
     difference = _difference(exported, buffer.getvalue(), pictures)
     if not difference < TOLERANCE:
-        raise RunError(
-            "model.onnx", f"logits that differ by {difference:.2g}", f"a difference below {TOLERANCE}"
-        )
+        raise RunError("model.onnx", f"logits that differ by {difference:.2g}", f"a difference below {TOLERANCE}")
     return buffer.getvalue()
 
 
 def _difference(exported: ClassifierWithCam, content: bytes, pictures: np.ndarray) -> float:
-    from core.engine import open_session
-
     images = pictures[:, None].astype(np.float32)
     with torch.inference_mode():
         expected = exported(torch.from_numpy(images))[0].numpy()
-    found = open_session(content).run(["logits"], {"images": images})[0]
+    found = open_session(content).run(OUTPUTS[:1], {INPUT: images})[0]
     return float(np.abs(expected - found).max())

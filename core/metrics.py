@@ -169,9 +169,7 @@ def evaluate(
     )
 
 
-def evaluate_frame(
-    frame: "pd.DataFrame", labels: Sequence[str], n_boot: int = 2000, seed: int = 0
-) -> Evaluation:
+def evaluate_frame(frame: "pd.DataFrame", labels: Sequence[str], n_boot: int = 2000, seed: int = 0) -> Evaluation:
     """`evaluate` on a table of predictions, one row per slice, with columns label, group, p_<label>..."""
     needed = ("label", "group", *(f"p_{label}" for label in labels))
     absent = [name for name in needed if name not in frame.columns]
@@ -226,9 +224,7 @@ def report_text(evaluation: Evaluation) -> str:
     overall = [[name.replace("_", " "), str(getattr(evaluation, name))] for name in OVERALL_METRICS]
     if evaluation.diseased_auc:
         overall.append(["diseased auc", str(evaluation.diseased_auc)])
-    confusion = [
-        [f"true {label}", *map(str, row)] for label, row in zip(labels, evaluation.confusion, strict=True)
-    ]
+    confusion = [[f"true {label}", *map(str, row)] for label, row in zip(labels, evaluation.confusion, strict=True)]
     notes: dict[str, list[str]] = {}
     for name, estimate in _named_estimates(evaluation):
         if estimate.note:
@@ -401,8 +397,7 @@ def _class_report(
     replicates: dict[str, np.ndarray],
 ) -> ClassReport:
     true, other, called = (
-        int(groups[:, k].sum())
-        for groups in (tallies.true_groups, tallies.other_groups, tallies.called_groups)
+        int(groups[:, k].sum()) for groups in (tallies.true_groups, tallies.other_groups, tallies.called_groups)
     )
     absent = "no slice of this class" if not true else None
     contributing = {

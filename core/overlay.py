@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.slices import LUNG_WINDOW, Slice, window
+from core.slices import LUNG_WINDOW, window
 
 RAMP = np.array([[10, 98, 112], [22, 146, 140], [120, 196, 140], [246, 240, 168]], np.float32)
 """Heat map colours, RGB, low to high: dark teal to pale yellow, in order of brightness."""
@@ -11,11 +11,13 @@ HEAT_STARTS = 1 / 3
 """Heat below this share of the strongest is not drawn."""
 
 
-def display_grey(slice_: Slice, center: float = LUNG_WINDOW[0], width: float = LUNG_WINDOW[1]) -> np.ndarray:
-    """(h, w) uint8 to look at: Hounsfield units through a window, display grey as it is."""
-    if slice_.unit == "hu":
-        return window(slice_.pixels, center, width)
-    return np.clip(np.rint(slice_.pixels), 0, 255).astype(np.uint8)
+def display_grey(
+    pixels: np.ndarray, unit: str, center: float = LUNG_WINDOW[0], width: float = LUNG_WINDOW[1]
+) -> np.ndarray:
+    """(h, w) uint8 to look at: Hounsfield units ("hu") through a window, display grey ("grey") as it is."""
+    if unit == "hu":
+        return window(pixels, center, width)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def overlay(grey: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.ndarray:

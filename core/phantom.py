@@ -98,9 +98,7 @@ def room(body: Body, z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x.ravel(), y.ravel(), far.ravel()
 
 
-def place(
-    rng: np.random.Generator, lungs: tuple, body: Body, side: int, depth: tuple, dependent: float
-) -> tuple:
+def place(rng: np.random.Generator, lungs: tuple, body: Body, side: int, depth: tuple, dependent: float) -> tuple:
     """A point (x, y) of `room`, `depth` (least, most) mm from the lung's border.
 
     `side`: -1 right, 1 left, 0 either; `dependent` > 0 prefers the back. Where none is so deep: the deepest.
@@ -165,9 +163,7 @@ def tumour(rng: np.random.Generator, body: Body, z: float) -> tuple[tuple[Lesion
 
 def away(lesion: Lesion, grid: Grid, z: float) -> np.ndarray:
     """Distance from the lesion's centre in units of its radii, float32 (h, w)."""
-    x, y = (
-        (axis - c) / r for axis, c, r in zip(grid.axes(), lesion.center[:2], lesion.radii[:2], strict=True)
-    )
+    x, y = ((axis - c) / r for axis, c, r in zip(grid.axes(), lesion.center[:2], lesion.radii[:2], strict=True))
     rest = ((z - lesion.center[2]) / lesion.radii[2]) ** 2
     return np.sqrt(x[None] ** 2 + y[:, None] ** 2 + rest).astype(np.float32)
 
@@ -188,9 +184,7 @@ def mass(lesion: Lesion, grid: Grid, z: float, seed: int) -> np.ndarray:
 def infect(lungs: np.ndarray, patient: Patient, grid: Grid, z: float) -> np.ndarray:
     """Add ground glass, paving and consolidation to `lungs` HU in place; returns the opacity (h, w)."""
     glass, dense, paved = (np.zeros_like(lungs) for _ in range(3))
-    lumps = 0.26 * texture(patient.seed * 64 + 8, 24, grid, z) + 0.14 * texture(
-        patient.seed * 64 + 9, 8, grid, z
-    )
+    lumps = 0.26 * texture(patient.seed * 64 + 8, 24, grid, z) + 0.14 * texture(patient.seed * 64 + 9, 8, grid, z)
     value = LUNG
     for lesion in patient.lesions:
         if abs(z - lesion.center[2]) > 2.5 * lesion.radii[2]:

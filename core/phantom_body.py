@@ -320,9 +320,7 @@ def paint_mediastinum(hu: np.ndarray, grid: Grid, body: Body, t: float, z: float
     for shape in [*solid, *windpipe[::3], gullet, spine, thymus, core]:
         fill(organs, grid, shape, 1.0)
     reach = max(3, int(26 / grid.spacing) | 1)
-    closed = cv2.morphologyEx(
-        organs, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    )
+    closed = cv2.morphologyEx(organs, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     soft = np.clip((blur(closed, 1.8 / grid.spacing) - 0.3) * 3.2, 0, 1)
     hu += (FAT + 15 - hu) * soft
     fill(hu, grid, gullet, 38)
@@ -411,9 +409,7 @@ def leaves_of(rng: np.random.Generator, body: Body, side: int, n: int) -> np.nda
     k = body.heart
     heart = ((side * x - 20 * k) / (62 * k)) ** 2 + ((y + 0.15 * body.half_depth) / (48 * k)) ** 2
     heart += ((z - 0.69 * body.height) / (0.22 * body.height)) ** 2
-    dome = ((x - 0.48 * body.half_width) / (0.62 * body.half_width)) ** 2 + (
-        y / (0.93 * body.half_depth)
-    ) ** 2
+    dome = ((x - 0.48 * body.half_width) / (0.62 * body.half_width)) ** 2 + (y / (0.93 * body.half_depth)) ** 2
     dome += ((z - 1.19 * body.height) / ((1.19 - body.dome[side > 0]) * body.height)) ** 2
     fits = (u[:, 0] ** 2.4 + np.abs(u[:, 1]) ** 2.4 < 0.9) & (x > 24) & (heart > 1) & (dome > 1)
     return np.stack([side * x, y, z], axis=1)[fits][:n]

@@ -47,14 +47,10 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.
     """Outline (48, 2) of an ellipse, turned by `angle` radians."""
     at = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     u, v = rx * np.cos(at), ry * np.sin(at)
-    return np.stack(
-        [x + u * np.cos(angle) - v * np.sin(angle), y + u * np.sin(angle) + v * np.cos(angle)], axis=1
-    )
+    return np.stack([x + u * np.cos(angle) - v * np.sin(angle), y + u * np.sin(angle) + v * np.cos(angle)], axis=1)
 
 
-def ellipsoid(
-    center: tuple, radii: tuple, z: float, angle: float = 0.0, power: float = 0.5
-) -> np.ndarray | None:
+def ellipsoid(center: tuple, radii: tuple, z: float, angle: float = 0.0, power: float = 0.5) -> np.ndarray | None:
     """Outline of the cut through an ellipsoid at z (blunter if `power` < 0.5), None where z misses it."""
     rest = 1 - ((z - center[2]) / radii[2]) ** 2
     if rest <= 0.01:
@@ -62,9 +58,7 @@ def ellipsoid(
     return ellipse(center[0], center[1], radii[0] * rest**power, radii[1] * rest**power, angle)
 
 
-def fill(
-    image: np.ndarray, grid: Grid, outline: np.ndarray | None, value: float, weight: float = 1.0
-) -> None:
+def fill(image: np.ndarray, grid: Grid, outline: np.ndarray | None, value: float, weight: float = 1.0) -> None:
     """Paint the inside of an outline (n, 2) mm over `image` in place, its edge antialiased."""
     if outline is None:
         return
@@ -74,9 +68,7 @@ def fill(
     if (high <= low).any():
         return
     wide, tall = high - low
-    fine = np.zeros(
-        (tall * 4, wide * 4), np.uint8
-    )  # OpenCV's own antialiasing swells a shape by half a pixel
+    fine = np.zeros((tall * 4, wide * 4), np.uint8)  # OpenCV's own antialiasing swells a shape by half a pixel
     cv2.fillPoly(fine, [np.rint(((at - low + 0.5) * 4 - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     cover = cv2.resize(fine, (int(wide), int(tall)), interpolation=cv2.INTER_AREA)
     part = image[low[1] : high[1], low[0] : high[0]]
@@ -88,8 +80,7 @@ def tube(path: list, z: float) -> list[np.ndarray]:
     points = spline(np.array(path, float), 40 * len(path), closed=False)
     rest = points[:, 3] ** 2 - (points[:, 2] - z) ** 2
     return [
-        ellipse(x, y, r**0.5, r**0.5)
-        for (x, y), r in zip(points[rest > 0.5, :2], rest[rest > 0.5], strict=True)
+        ellipse(x, y, r**0.5, r**0.5) for (x, y), r in zip(points[rest > 0.5, :2], rest[rest > 0.5], strict=True)
     ]
 
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,9 +43,7 @@ def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, he
     return 1 if failed else 0
 
 
-def results(
-    predictor: Predictor, paths: Sequence[str]
-) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
+def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
     """For each slice in order: the slice with its prediction (None where it was not read), and its line."""
     waiting: list[Slice | ImageError] = []
     for item in read_ahead(paths):
@@ -173,7 +170,7 @@ def _write_heatmap(folder: Path, slice_: Slice, prediction: Prediction) -> None:
     """The slice in grey with its heat map; the file is named after the slice, never over another's."""
     stem = re.sub(r"[^\w.-]+", "_", slice_.name).strip("._") or "slice"
     frame = "" if slice_.frame is None else f"_{slice_.frame:04d}"
-    picture = overlay(display_grey(slice_), prediction.heatmap())
+    picture = overlay(display_grey(slice_.pixels, slice_.unit), prediction.heatmap())
     target, number = folder / f"{stem}{frame}.png", 1
     while target.exists():
         number += 1

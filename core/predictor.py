@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.engine import open_session
-from core.errors import RunError
-from core.preprocess import Box, PreprocessConfig, prepare
+from core.engine import INPUT, OUTPUTS, open_session
+from core.errors import ConfigError, RunError
+from core.preprocess import Box, prepare
+from core.recipe import recipe_from_json
 from core.runs import Run, load_run
 from core.slices import Slice
 
@@ -62,13 +63,15 @@ class Predictor:
             raise RunError(run.name, "no model.onnx", "a finished run")
         try:
             self._session = open_session(model.read_bytes(), threads)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise RunError(
-                f"{run.name}: model.onnx", "a file that is no ONNX network", "the file as exported"
-            ) from error
+        except (ValueError, OSError) as error:
+            found = f"a damaged file ({error})"
+            raise RunError(f"{run.name}: model.onnx", found, "the file as exported") from error
         self.run = run.name
         self.labels = run.labels
-        self.preprocess = PreprocessConfig(**run.config["recipe"]["preprocess"])
+        try:
+            self.preprocess = recipe_from_json(run.config["recipe"], f"{run.name}: config.json").preprocess
+        except ConfigError as error:
+            raise RunError(error.name, error.found, error.expected) from error
         self.temperature = float(run.config.get("temperature", 1.0))
 
     @classmethod
@@ -85,7 +88,7 @@ class Predictor:
 
     def logits(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Prepared pictures (b, size, size) uint8 -> logits (b, classes) and maps (b, classes, h', w')."""
-        logits, cams = self._session.run(["logits", "cams"], {"images": pictures[:, None].astype(np.float32)})
+        logits, cams = self._session.run(OUTPUTS, {INPUT: pictures[:, None].astype(np.float32)})
         return logits, cams
 
     def _predict_batch(self, slices: Sequence[Slice]) -> list[Prediction]:

@@ -116,12 +116,10 @@ def prepare(slice_: Slice, config: PreprocessConfig, reach: float = 0.0) -> Prep
 
 
 def _prepare_paper(slice_: Slice, config: PreprocessConfig) -> Prepared:
-    grey = display_grey(slice_, config.window_center, config.window_width)
+    grey = display_grey(slice_.pixels, slice_.unit, config.window_center, config.window_width)
     height, width = grey.shape
     side = min(height, width) * config.size / config.resize
-    box = _within(
-        Box(round((height - side) / 2), round((width - side) / 2), round(side), round(side)), grey.shape
-    )
+    box = _within(Box(round((height - side) / 2), round((width - side) / 2), round(side), round(side)), grey.shape)
     size = config.size
     return Prepared(_resize(_cut(grey, box), size, size), box, None, (0, 0, size, size))
 
@@ -131,7 +129,7 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
     if field is None:
         height, width = slice_.pixels.shape
         box, size = Box(0, 0, height, width), config.size
-        grey = display_grey(slice_, config.window_center, config.window_width)
+        grey = display_grey(slice_.pixels, slice_.unit, config.window_center, config.window_width)
         return Prepared(_resize(grey, size, size), box, False, (0, 0, size, size), (NO_LUNG_FIELD,))
     share = config.margin + reach * (1 + 2 * config.margin)
     box = widen(field.box, share, slice_.pixels.shape)
@@ -143,11 +141,7 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
         scale = (config.soft_hu - config.lung_hu) / (field.soft_level - field.lung_level)
         cut = (cut.astype(np.float32) - field.lung_level) * scale + config.lung_hu
     elif slice_.unit == "grey":
-        cut = (
-            cut.astype(np.float32) * (config.window_width / 255)
-            + config.window_center
-            - config.window_width / 2
-        )
+        cut = cut.astype(np.float32) * (config.window_width / 255) + config.window_center - config.window_width / 2
     grey = window(cut, config.window_center, config.window_width)
     per_row, per_column = rows / box.height, columns / box.width
     shown = (
@@ -191,9 +185,7 @@ def find_lung_field(slice_: Slice) -> LungField | None:
 def widen(box: Box, share: float, shape: tuple[int, int]) -> Box:
     """The box with `share` of its height and width added on each side, cut where the slice ends."""
     rows, columns = round(box.height * share), round(box.width * share)
-    return _within(
-        Box(box.top - rows, box.left - columns, box.height + 2 * rows, box.width + 2 * columns), shape
-    )
+    return _within(Box(box.top - rows, box.left - columns, box.height + 2 * rows, box.width + 2 * columns), shape)
 
 
 def _dark(small8: np.ndarray) -> np.ndarray:
@@ -202,9 +194,7 @@ def _dark(small8: np.ndarray) -> np.ndarray:
     height, width = small8.shape
     central = np.zeros_like(small8)
     cv2.ellipse(central, (width // 2, height // 2), (int(width * 0.42), int(height * 0.42)), 0, 0, 360, 1, -1)
-    threshold, _ = cv2.threshold(
-        blurred[central > 0].reshape(1, -1), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU
-    )
+    threshold, _ = cv2.threshold(blurred[central > 0].reshape(1, -1), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     return (blurred <= threshold).astype(np.uint8)
 
 
@@ -254,9 +244,7 @@ def _close(lungs: np.ndarray) -> np.ndarray:
     return cv2.drawContours(closed, contours, -1, 1, -1)
 
 
-def _levels(
-    small: np.ndarray, lungs: np.ndarray, dark: np.ndarray, closed: np.ndarray
-) -> tuple[float, float]:
+def _levels(small: np.ndarray, lungs: np.ndarray, dark: np.ndarray, closed: np.ndarray) -> tuple[float, float]:
     """Typical grey of aerated lung (lower quartile: disease brightens it) and of soft tissue (median)."""
     core = cv2.erode(lungs, np.ones((3, 3), np.uint8))
     lung = small[core > 0] if core.any() else small[lungs > 0]
@@ -268,9 +256,7 @@ def _levels(
     return float(np.percentile(lung, 25)), soft_level
 
 
-def _both_sides(
-    lungs: tuple[int, int, int, int], body: tuple[int, int, int, int]
-) -> tuple[int, int, int, int]:
+def _both_sides(lungs: tuple[int, int, int, int], body: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     """The lungs' box; where only one lung was aerated, mirrored at the body's middle to show the other side."""
     top, left, height, width = lungs
     if width >= 1.05 * height:

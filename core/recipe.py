@@ -30,15 +30,15 @@ class Recipe:
     balance               "none": each slice once an epoch; "class": classes alike often;
                           "class_source": classes alike, and within a class sources by the root of their size
     mixstyle              chance that a batch's low-level feature statistics are mixed between slices
-    average               decay a step of the running average of the weights that is kept; 0 = the weights themselves
+    average               decay a step of the running average of the weights that is kept; 0 = no average
     keep                  "best": the epoch of highest validation accuracy; "last": the last epoch
     validation            share of the groups kept for validation; 0 = none, then keep must be "last"
     fast                  channels-last memory and bfloat16 arithmetic where the processor has it
     chosen                for a published recipe: the values that its paper leaves open, and why these
     """
 
-    name: str
-    preprocess: PreprocessConfig = PreprocessConfig()
+    name: str = "recipe"
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     augment: AugmentConfig | None = None
     backbone: str = "mobilenet_v2"
     head: str = "linear"
@@ -79,9 +79,7 @@ class Recipe:
         _in_range("average", self.average, 0, 0.99999)
         _in_range("validation", self.validation, 0, 0.9)
         if self.validation == 0 and self.keep == "best":
-            raise ConfigError(
-                "keep", "'best' with validation = 0", "'last', or a share of groups for validation"
-            )
+            raise ConfigError("keep", "'best' with validation = 0", "'last', or a share of groups for validation")
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -89,6 +87,8 @@ class Recipe:
 
 def recipe_from_json(values: dict[str, Any], where: str = "recipe") -> Recipe:
     """The recipe of a mapping as `Recipe.to_json` gives it; ConfigError for a name that it does not have."""
+    if not isinstance(values, dict):
+        raise ConfigError(where, type(values).__name__, "a mapping of names to values")
     values = dict(values)
     for name, kind in (("preprocess", PreprocessConfig), ("augment", AugmentConfig)):
         if values.get(name) is not None:
@@ -110,6 +110,8 @@ def load_recipe(name: str, **overrides: Any) -> Recipe:
 
 
 def _build(kind: type, values: dict[str, Any], where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(where, type(values).__name__, "a mapping of names to values")
     known = {item.name: item for item in dataclasses.fields(kind)}
     for name, value in values.items():
         if name not in known:

@@ -69,8 +69,8 @@ def load_run(run: str | Path | None = None) -> Run:
             if missing:
                 raise RunError(f"{run}: config.json", f"no {missing[0]}", "labels and recipe")
             return loaded
-    known = ", ".join(list_runs()) or "no run"
-    raise RunError(str(run), "no such run", f"one of {known}, or the path of a run folder")
+    known = f"one of {', '.join(list_runs())}, or " if list_runs() else ""
+    raise RunError(str(run), "no such run", f"{known}the path of a run folder")
 
 
 def list_runs() -> list[str]:

@@ -49,15 +49,17 @@ def dicom_bytes(image: Slice, label: str, seed: int) -> bytes:
     Stored values are HU + 1024 in 12 bits. The file says that it is synthetic in PatientName, ImageType and
     ImageComments.
     """
+    from imagecodecs import jpeg2k_encode
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import CTImageStorage, JPEG2000Lossless
 
     height, width = image.pixels.shape
     frame = image.frame or 0
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.MediaStorageSOPInstanceUID = uid(label, seed, height, image.frame)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = JPEG2000Lossless
     meta.ImplementationClassUID = uid("implementation")
     file = Dataset()
     file.file_meta = meta
@@ -93,8 +95,9 @@ def dicom_bytes(image: Slice, label: str, seed: int) -> bytes:
     file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
     file.RescaleIntercept, file.RescaleSlope, file.RescaleType = -1024, 1, "HU"
     file.WindowCenter, file.WindowWidth = LUNG_WINDOW
-    file.PixelData = (image.pixels.astype(np.int32) + 1024).astype("<u2").tobytes()
-    file.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+    stored = (image.pixels.astype(np.int32) + 1024).astype(np.uint16)
+    file.PixelData = encapsulate([jpeg2k_encode(stored, level=0, codecformat="j2k", reversible=True)])
+    file["PixelData"].VR = "OB"
     out = io.BytesIO()
     file.save_as(out, enforce_file_format=True)
     return out.getvalue()
@@ -136,9 +139,7 @@ def write_samples(folder: Path) -> int:
 def write_set(folder: Path, count: int, seed: int) -> int:
     """Write `count` PNG slices of each class from `seed` on, and a manifest; returns their number."""
     named = (
-        (f"{label}/phantom_{label}_{at:05d}.png", label, at)
-        for label in LABELS
-        for at in range(seed, seed + count)
+        (f"{label}/phantom_{label}_{at:05d}.png", label, at) for label in LABELS for at in range(seed, seed + count)
     )
     return _write(folder, ((*entry, sample_bytes(*entry)) for entry in named))
 

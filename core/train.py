@@ -258,13 +258,15 @@ def _csv(header: list[str], rows: list[list]) -> bytes:
 
 
 def _line(row: dict[str, float], epochs: int) -> str:
-    text = f"epoch {row['epoch']:.0f}/{epochs}: train loss {row['train_loss']:.4f}, accuracy {row['train_accuracy']:.4f}"
+    text = f"epoch {row['epoch']:.0f}/{epochs}: {_scores(row, 'train')}"
     if "validation_loss" in row:
-        text += (
-            f"; validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}, "
-            f"balanced {row['validation_balanced_accuracy']:.4f}"
-        )
+        text += f"; {_scores(row, 'validation')}"
     return f"{text}; {row['images_per_second']:.0f} images/s"
+
+
+def _scores(row: dict[str, float], part: str) -> str:
+    loss, accuracy, balanced = (row[f"{part}_{name}"] for name in ("loss", "accuracy", "balanced_accuracy"))
+    return f"{part} loss {loss:.4f}, accuracy {accuracy:.4f}, balanced {balanced:.4f}"
 
 
 def default_name(config: str, now: float | None = None) -> str:

@@ -35,9 +35,7 @@ class Views:
         """(b, 1, size, size) uint8, the very pictures that prediction sees."""
         return self.plain[indices][:, None]
 
-    def random_batch(
-        self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...]
-    ) -> np.ndarray:
+    def random_batch(self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...]) -> np.ndarray:
         """(b, 1, size, size) uint8 random views; the i-th depends on `seed`, its place and its slice alone."""
         if config is None:
             return self.plain_batch(indices)

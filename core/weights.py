@@ -90,7 +90,5 @@ def _load(model: "Classifier", weights: dict[str, "Tensor"], name: str) -> None:
     missing = [key for key in own if key.startswith("features.") and key not in taken]
     if missing:
         found = f"no tensor {missing[0]} of shape {tuple(own[missing[0]].shape)}"
-        raise WeightsError(
-            name, f"{found} ({len(missing)} tensors do not fit)", "all of the backbone's tensors"
-        )
+        raise WeightsError(name, f"{found} ({len(missing)} tensors do not fit)", "all of the backbone's tensors")
     model.load_state_dict(taken, strict=False)

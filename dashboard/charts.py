@@ -112,6 +112,25 @@ def series_lines(table: pd.DataFrame, current: int, axis_title: str) -> alt.Laye
     ]
     lines = alt.Chart(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
     here = rows[rows["slice"] == current]
+    marks = (
+        alt.Chart(here)
+        .mark_point(filled=True, size=80, opacity=1)
+        .encode(x="slice:Q", y="probability:Q", color=colour, shape=shape, tooltip=tooltip)
+    )
+    ends = alt.Chart(_end_labels(rows[rows["slice"] == last]))
+    end_words = ends.mark_text(align="left", dx=24, fontSize=12, color=INK).encode(
+        x=alt.XValue(alt.expr("width")), y=alt.Y("place:Q"), text="class:N"
+    )
+    end_glyphs = ends.mark_point(filled=True, size=60, opacity=1).encode(
+        x=alt.XValue(alt.expr("width + 14")), y="place:Q", color=colour, shape=shape
+    )
+    chart = alt.layer(lines, _open_slice(here, current, last), marks, end_glyphs, end_words)
+    return chart.properties(height=270, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
+
+
+def _open_slice(here: pd.DataFrame, current: int, last: int) -> alt.LayerChart:
+    """A rule at the open slice, with its number over it, on the side where there is room."""
+    roomy = current <= 0.8 * last
     rule = alt.Chart(here.head(1)).mark_rule(color=INK, strokeWidth=1.5).encode(x="slice:Q")
     word = rule.mark_text(
         text=f"slice {current}",
@@ -119,28 +138,10 @@ def series_lines(table: pd.DataFrame, current: int, axis_title: str) -> alt.Laye
         fontWeight="bold",
         color=INK,
         baseline="bottom",
-        align="left" if current <= 0.8 * last else "right",
-        dx=-1 if current <= 0.8 * last else 1,
+        align="left" if roomy else "right",
         dy=-4,
     ).encode(x="slice:Q", y=alt.value(0))
-    marks = (
-        alt.Chart(here)
-        .mark_point(filled=True, size=80, opacity=1)
-        .encode(x="slice:Q", y="probability:Q", color=colour, shape=shape, tooltip=tooltip)
-    )
-    ends = _end_labels(rows[rows["slice"] == last])
-    end_words = (
-        alt.Chart(ends)
-        .mark_text(align="left", dx=24, fontSize=12, color=INK)
-        .encode(x=alt.XValue(alt.expr("width")), y=alt.Y("place:Q"), text="class:N")
-    )
-    end_glyphs = (
-        alt.Chart(ends)
-        .mark_point(filled=True, size=60, opacity=1)
-        .encode(x=alt.XValue(alt.expr("width + 14")), y="place:Q", color=colour, shape=shape)
-    )
-    chart = alt.layer(lines, rule, word, marks, end_glyphs, end_words)
-    return chart.properties(height=270, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
+    return alt.layer(rule, word)
 
 
 def _end_labels(last: pd.DataFrame, apart: float = 0.11) -> pd.DataFrame:

@@ -41,9 +41,12 @@ def head(question: str, lead: str) -> DeltaGenerator:
         return st.container(horizontal=True, width="content", gap="small", key="actions")
 
 
-def figure_title(sentence: str, note: str) -> None:
-    """What a figure shows, as a sentence, and under it one grey line: unit, population, what bands are."""
-    st.markdown(f"#### {sentence}\n:small[:gray[{note}]]")
+def figure_title(sentence: str, note: str, level: int = 3) -> None:
+    """What a figure shows, as a sentence, and under it one grey line: unit, population, what bands are.
+
+    `level` 2 where no answer stands above it, so that no level of headings is skipped.
+    """
+    st.markdown(f"{'#' * level} {sentence}\n:small[:gray[{note}]]", anchors=False)
 
 
 def interval(estimate: Mapping[str, float] | None) -> str | None:

@@ -19,6 +19,7 @@ from core import runs
 from core.errors import ImageError
 from core.images import iter_slices
 from core.labels import LABELS
+from core.overlay import display_grey
 from core.predictor import Prediction, Predictor
 from core.slices import Slice
 
@@ -66,10 +67,12 @@ def left_out_table(metrics: dict) -> pd.DataFrame:
     """
     rows = []
     for source, result in (metrics.get("leave_one_source_out") or {}).items():
-        for label, by_class in result["by_class"].items():
-            value, low, high = (by_class["sensitivity"][name] for name in ("value", "low", "high"))
+        for label, report in result["classes"].items():
+            if not report["support"]:
+                continue
+            value, low, high = (report["sensitivity"][name] for name in ("value", "low", "high"))
             words = f"{value:.2f} ({low:.2f} to {high:.2f})"
-            rows.append((source_title(source), label, value, low, high, words, by_class["support"]))
+            rows.append((source_title(source), label, value, low, high, words, report["support"]))
     table = pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS)
     order = table["label"].map({label: place for place, label in enumerate(LABELS)})
     return table.assign(order=order).sort_values(["order", "source"]).drop(columns="order").reset_index(drop=True)
@@ -136,7 +139,7 @@ def _mixed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _thumbnail(path: Path) -> bytes:
     """The middle slice of a sample as a small PNG."""
-    from dashboard.pictures import display_grey, png
+    from dashboard.pictures import png
 
     slices = [item for item in iter_slices(path.read_bytes(), path.name) if isinstance(item, Slice)]
     middle = slices[len(slices) // 2]

@@ -93,7 +93,7 @@ def stopped_notice(files: list[FileRead]) -> None:
         return
     count = sum(len(source.readings) for source in stopped)
     st.warning(
-        f"**Stopped.** {count} slices of the last {len(stopped)} files were classified.",
+        f"**Stopped.** {count} slices of {plain(stopped[0].name)} were classified; what follows is unread.",
         icon=":material/info:",
     )
     st.button("Read the rest", icon=":material/resume:", on_click=state.read_again)

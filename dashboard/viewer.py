@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.labels import title
+from core.overlay import HEAT_STARTS, display_grey, overlay
 from dashboard import pictures
 from dashboard.components import plain
 from dashboard.loaders import FileRead, Reading
@@ -18,7 +19,11 @@ CENTERS = (-1000, 1000)
 WIDTHS = (50, 3000)
 
 RAMP_CSS = "linear-gradient(90deg, #0A627000, #0A6270, #16928C, #78C48C, #F6F0A8)"
-OUTLINE = (228, 234, 237)
+PLACES = (
+    ("upper left", "top", "upper right"),
+    ("left", "centre", "right"),
+    ("lower left", "bottom", "lower right"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ def picture_card(shown: FileRead, index: int) -> None:
     top = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"
     )
-    picture = st.container(key="picture", gap=None)
+    picture = st.container(gap=None)
     with top:
         mode = st.segmented_control(
             "Show",
@@ -60,7 +65,7 @@ def picture_card(shown: FileRead, index: int) -> None:
     view = View(mode, center, width, heat_label, strength, outline)
     with picture:
         draw(shown, index, view)
-    if mode != "Slice" and not reading.heatmap(heat_label).max() > pictures.HEAT_STARTS:
+    if mode != "Slice" and not reading.heatmap(heat_label).max() > HEAT_STARTS:
         st.caption(f"Nothing in this slice spoke strongly for {title(heat_label)}, so its heat map is empty.")
     elif mode != "Slice":
         st.caption(
@@ -141,7 +146,7 @@ def heat_controls(reading: Reading) -> tuple[str, float]:
 def draw(shown: FileRead, index: int, view: View) -> None:
     """The picture itself (two side by side for "Both") and the line of words under it."""
     reading = shown.readings[index]
-    grey = pictures.display_grey(reading.pixels(), reading.unit, view.center, view.width)
+    grey = display_grey(reading.pixels(), reading.unit, view.center, view.width)
     heat = reading.heatmap(view.heat_label) if view.mode != "Slice" else None
     what = f"{'Synthetic CT slice' if shown.sample else 'CT slice'} {index + 1} of {len(shown.readings)}"
     plain_picture = pictures.enlarged(grey)
@@ -150,11 +155,11 @@ def draw(shown: FileRead, index: int, view: View) -> None:
         drawn.append((plain_picture, what))
     if heat is not None:
         words = f"{what} with heat map for {title(view.heat_label)}, strongest {place_of_peak(heat)}"
-        drawn.append((pictures.overlay(plain_picture, pictures.enlarged(heat), view.strength), words))
+        drawn.append((overlay(plain_picture, pictures.enlarged(heat), view.strength), words))
     columns = st.columns(len(drawn), gap="xsmall")
     for column, (picture, words) in zip(columns, drawn, strict=True):
         if view.outline:
-            picture = pictures.outlined(picture, reading.prediction.box, reading.shape, OUTLINE)
+            picture = pictures.outlined(picture, reading.prediction.box, reading.shape)
         column.image(pictures.png(picture), width="stretch", alt=words)
     st.html(_strip(reading, view))
 
@@ -171,13 +176,12 @@ def _strip(reading: Reading, view: View) -> str:
 
 
 def place_of_peak(heat: np.ndarray) -> str:
-    """Where in the picture the heat is strongest, in words: "at the lower left", "at the centre"."""
+    """Where in the picture the heat is strongest, in words, as in "at the lower left"."""
     if heat.max() <= 0:
         return "nowhere"
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
-    vertical = ("upper", "", "lower")[min(2, 3 * int(row) // heat.shape[0])]
-    horizontal = ("left", "", "right")[min(2, 3 * int(column) // heat.shape[1])]
-    return "at the " + (" ".join(part for part in (vertical, horizontal) if part) or "centre")
+    where = (min(2, 3 * int(row) // heat.shape[0]), min(2, 3 * int(column) // heat.shape[1]))
+    return f"at the {PLACES[where[0]][where[1]]}"
 
 
 def facts(reading: Reading) -> list[tuple[str, str]]:

@@ -17,6 +17,14 @@ WAIT = 90_000
 WIDTHS = {1440: 900, 390: 844}
 
 
+@pytest.fixture(autouse=True)
+def patient():
+    """A loaded machine draws a page in seconds, not in the five that Playwright grants."""
+    expect.set_options(timeout=WAIT)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 def open_classify(page: Page, app_url: str) -> None:
     """Through the navigation: a page opened by its own address probes addresses that answer 404."""
     page.goto(app_url)
@@ -39,7 +47,7 @@ def junk(name: str) -> dict:
 
 
 def expect_answer(page: Page) -> None:
-    expect(page.get_by_role("heading", name=ANSWER)).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("heading", name=ANSWER)).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("CT slice 1?[0-9] of .* heat map for"))).to_be_visible()
     expect(page.locator("[data-testid=stVegaLiteChart] svg").first).to_be_visible()
     expect_calm(page)
@@ -91,7 +99,7 @@ def test_junk_is_told_beside_the_good(page, app_url):
 def test_junk_alone_is_told(page, app_url):
     open_classify(page, app_url)
     upload(page, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nothing to see"})
-    expect(page.get_by_test_id("stAlert")).to_contain_text("notes.txt could not be read.", timeout=WAIT)
+    expect(page.get_by_test_id("stAlert")).to_contain_text("notes.txt could not be read.")
     expect_calm(page)
 
 
@@ -134,8 +142,8 @@ def test_no_view_is_wider_than_its_window(page, app_url, view, width):
     page.set_viewport_size({"width": width, "height": WIDTHS[width]})
     if view == "overview":
         page.goto(app_url)
-        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=WAIT)
-        expect(page.get_by_text("What it is, and what it is not")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_text("What it is, and what it is not")).to_be_visible()
     else:
         open_classify(page, app_url)
     if view in ("classify-slice", "classify-series"):

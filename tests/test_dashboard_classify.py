@@ -61,7 +61,7 @@ def test_an_empty_page_says_what_will_come_and_its_one_button_opens_a_sample():
     [button] = [item for item in app.button if item.label == "Try a synthetic sample"]
     checked(button.click().run())
     assert len(answers(app)) == 1
-    assert app.query_params["sample"] == ["synthetic_05_pneumonia"]
+    assert app.query_params["sample"] in (DICOM, [DICOM])
 
 
 def test_a_click_on_a_sample_shows_it_as_synthetic():
@@ -142,7 +142,6 @@ def files(app: AppTest) -> list:
 def test_a_preset_sets_the_sliders_and_a_slider_makes_the_window_ones_own():
     app = opened(sample=DICOM)
     assert (app.slider(key="center").value, app.slider(key="width").value) == (-600, 1500)
-    app.session_state["window"]
     checked(app.segmented_control(key="window").set_value("Bone").run())
     assert (app.slider(key="center").value, app.slider(key="width").value) == (400, 1800)
     checked(app.slider(key="width").set_value(900).run())

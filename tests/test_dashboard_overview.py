@@ -18,22 +18,22 @@ def estimate(value: float) -> dict[str, float]:
 METRICS = {
     "leave_one_source_out": {
         "mosmed": {
-            "n": 529,
+            "n_slices": 529,
             "n_groups": 526,
-            "by_class": {
+            "classes": {
                 "normal": {"sensitivity": estimate(0.41), "support": 254},
                 "pneumonia": {"sensitivity": estimate(0.77), "support": 275},
             },
             "diseased_auc": estimate(0.72),
         },
         "chest_ctscan": {
-            "n": 165,
+            "n_slices": 165,
             "n_groups": 164,
-            "by_class": {"tumour": {"sensitivity": estimate(0.64), "support": 165}},
-            "diseased_auc": None,
+            "classes": {"tumour": {"sensitivity": estimate(0.64), "support": 165}},
+            "diseased_auc": {"value": None, "low": None, "high": None},
         },
     },
-    "grouped_validation": {"n": 1354, "n_groups": 1119, "balanced_accuracy": estimate(0.93)},
+    "grouped_validation": {"n_slices": 1354, "n_groups": 1119, "balanced_accuracy": estimate(0.93)},
 }
 
 
@@ -86,7 +86,7 @@ def test_a_run_without_measurements_says_so_and_claims_nothing(overview):
 def test_the_model_card_brings_no_second_page_title(overview):
     app = overview(METRICS, "# Model card\n\n## Data\n\nFive sets.\n")
     [card] = [item.value for item in app.expander[0].markdown]
-    assert card.strip() == "#### Data\n\nFive sets."
+    assert card.strip() == "### Data\n\nFive sets."
 
 
 def test_the_disclaimer_stands_on_every_page(overview):

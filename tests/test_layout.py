@@ -24,7 +24,7 @@ FORBIDDEN = {
 }
 # What pages may take from core and market themselves: these modules, types and constants. What computes
 # comes by loaders.
-CONTRACTS = {"core.errors", "core.labels", "core.slices"}
+CONTRACTS = {"core.errors", "core.labels", "core.overlay", "core.slices"}
 
 
 @cache

@@ -67,9 +67,7 @@ def test_a_sample_is_its_phantom(file, label, seed):
 
 def test_a_dicom_holds_the_hounsfield_units_of_its_phantom_exactly():
     made = phantom("tumour", 2, 128)
-    assert np.array_equal(
-        hu(pydicom.dcmread(io.BytesIO(dicom_bytes(made.slice, "tumour", 2)))), made.slice.pixels
-    )
+    assert np.array_equal(hu(pydicom.dcmread(io.BytesIO(dicom_bytes(made.slice, "tumour", 2)))), made.slice.pixels)
 
 
 @pytest.mark.parametrize("file", [SAMPLES[0][0], SAMPLES[6][0]])
@@ -93,9 +91,7 @@ def test_a_dicom_sample_says_that_it_is_synthetic(file):
 def test_the_series_is_one_patient_from_head_to_feet():
     with zipfile.ZipFile(FOLDER / SERIES[0]) as archive:
         slices = [pydicom.dcmread(io.BytesIO(archive.read(name))) for name in sorted(archive.namelist())]
-    assert len(slices) == SERIES_SLICES and {(s.Rows, s.Columns) for s in slices} == {
-        (SERIES_SIZE, SERIES_SIZE)
-    }
+    assert len(slices) == SERIES_SLICES and {(s.Rows, s.Columns) for s in slices} == {(SERIES_SIZE, SERIES_SIZE)}
     assert len({s.SeriesInstanceUID for s in slices}) == 1 and len({s.SOPInstanceUID for s in slices}) == 24
     positions = [float(s.ImagePositionPatient[2]) for s in slices]
     assert positions == sorted(positions, reverse=True)

@@ -10,8 +10,8 @@ from dashboard.components import plain
 from dashboard.loaders import FileRead, Sample
 from dashboard.reading import Source
 
-FIRST_SAMPLE_LABEL = "pneumonia"
-"""What the sample of the empty page's button was drawn as."""
+FIRST_SAMPLE = "synthetic_05_pneumonia"
+"""What the button of the empty page opens."""
 
 
 def choose_sources(samples: list[Sample]) -> list[Source]:
@@ -68,12 +68,12 @@ def sample_strip(samples: list[Sample], chosen: Sample | None) -> None:
 def empty(samples: list[Sample]) -> None:
     """Before the first file: what will come, and one button that works at once."""
     with st.container(border=True):
-        components.figure_title("No slice yet", "Upload a lung CT slice, or start with a synthetic one.")
+        components.figure_title("No slice yet", "Upload a lung CT slice, or start with a synthetic one.", level=2)
         st.markdown(
             "For each slice you get the three class probabilities, a heat map of what spoke for each class, "
             "and what to know about the file. A series can be scrolled, and all results can be downloaded."
         )
-        first = next((sample for sample in samples if sample.label == FIRST_SAMPLE_LABEL), None)
+        first = next((sample for sample in samples if sample.id == FIRST_SAMPLE), None)
         if first:
             st.button(
                 "Try a synthetic sample",
@@ -138,14 +138,12 @@ def results_part(files: list[FileRead], actions: DeltaGenerator) -> None:
 
 def copy_link(actions: DeltaGenerator, shown: FileRead) -> None:
     """The address of an open sample; an upload has none, because it is kept nowhere."""
-    if shown.sample:
+    address = st.context.url  # None where no browser asked
+    if shown.sample and address:
         with actions, st.popover("Copy link", icon=":material/link:"):
             st.caption("Opens this sample for anyone with the address:")
-            st.code(
-                f"{st.context.url.split('?')[0]}?{state.SAMPLE}={shown.sample.id}",
-                language=None,
-                wrap_lines=True,
-            )
+            link = f"{address.partition('?')[0]}?{state.SAMPLE}={shown.sample.id}"
+            st.code(link, language=None, wrap_lines=True)
 
 
 actions = components.head(

@@ -46,7 +46,7 @@ def slices_of(row: pd.Series) -> str:
 def headline(metrics: dict) -> None:
     """Tiles: normal against diseased for each left-out source that has both, then folds of known sources."""
     left_out = metrics.get("leave_one_source_out") or {}
-    both = {source: result for source, result in left_out.items() if result.get("diseased_auc")}
+    both = {source: result for source, result in left_out.items() if result["diseased_auc"]["value"] is not None}
     grouped = metrics.get("grouped_validation") or {}
     tiles = [
         (f"AUC, {loaders.source_title(source)}", result["diseased_auc"], result, AUC_HELP)
@@ -65,9 +65,9 @@ def headline(metrics: dict) -> None:
 
 def counted(result: dict) -> str:
     """As in "304 slices, 74 groups"; nothing where nothing was counted."""
-    if "n" not in result:
+    if "n_slices" not in result:
         return ""
-    return f"{result['n']:,} slices, {result['n_groups']:,} groups"
+    return f"{result['n_slices']:,} slices, {result['n_groups']:,} groups"
 
 
 def forest_card(table: pd.DataFrame) -> None:
@@ -109,7 +109,7 @@ def what_it_is(metrics: dict) -> None:
         left_out = metrics.get("leave_one_source_out") or {}
         if left_out:
             rows = [
-                (loaders.source_title(name), f"{part['n']:,}", f"{part['n_groups']:,}")
+                (loaders.source_title(name), f"{part['n_slices']:,}", f"{part['n_groups']:,}")
                 for name, part in left_out.items()
             ]
             st.table(
@@ -121,9 +121,9 @@ def what_it_is(metrics: dict) -> None:
 
 
 def card(text: str) -> str:
-    """A model card's Markdown without its title and with headings two levels lower: one h1 a page."""
+    """A model card's Markdown without its title and with headings a level lower: one h1 a page."""
     body = re.sub(r"\A\s*#\s[^\n]*\n", "", text)
-    return re.sub(r"^(#{1,4})(?=\s)", r"##\1", body, flags=re.MULTILINE)
+    return re.sub(r"^(#{1,5})(?=\s)", r"#\1", body, flags=re.MULTILINE)
 
 
 with components.head(

@@ -1,0 +1,56 @@
+"""Recipes: what ships loads, what contradicts itself is refused by name, what is written is read back the same."""
+
+import pytest
+
+from core.errors import ConfigError
+from core.recipe import load_recipe, recipe_from_json
+
+
+def test_the_papers_recipe_is_the_published_one():
+    recipe = load_recipe("paper")
+    assert (recipe.head, recipe.optimizer, recipe.schedule, recipe.epochs) == ("paper", "sgd", "step", 10)
+    assert (recipe.keep, recipe.augment, recipe.preprocess.pipeline) == ("best", None, "paper")
+
+
+def test_the_papers_recipe_lists_every_value_that_was_chosen_for_it():
+    chosen = load_recipe("paper").chosen
+    expected = {"learning_rate", "momentum", "step_size", "gamma", "batch_size", "image_size", "dropout", "hidden"}
+    assert set(chosen) == expected
+    assert all(text.startswith("not published") for text in chosen.values())
+
+
+@pytest.mark.parametrize("name", ["paper", "lung"])
+def test_a_recipe_survives_being_written_and_read(name):
+    recipe = load_recipe(name)
+    assert recipe_from_json(recipe.to_json()) == recipe
+
+
+def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("epochs = 3\n[preprocess]\npipeline = 'paper'\n")
+    recipe = load_recipe(str(file), batch_size=7)
+    assert (recipe.name, recipe.epochs, recipe.batch_size, recipe.preprocess.pipeline) == ("mine", 3, 7, "paper")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochs = 0", "epochs"),
+        ("optimizer = 'adam'", "sgd, adamw"),
+        ("learning_rat = 0.1", "learning_rat.*unknown"),
+        ("learning_rate = 'fast'", "learning_rate.*a number"),
+        ("validation = 0.0", "keep"),
+        ("[augment]\nflipp = 1", "augment: flipp"),
+        ("epochs = = 3", "not TOML"),
+    ],
+)
+def test_a_faulty_recipe_is_refused_by_name(tmp_path, text, words):
+    file = tmp_path / "faulty.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_recipe(str(file))
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones():
+    with pytest.raises(ConfigError, match="lung, paper"):
+        load_recipe("unknown")

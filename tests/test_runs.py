@@ -1,0 +1,60 @@
+"""Run folders: found by name or path, damage named, writing that leaves the old file or the new one."""
+
+import pytest
+
+from core.errors import RunError
+from core.runs import DEMO, RUNS, list_runs, load_run, read_json, write_atomically, write_json
+
+
+def test_a_run_is_found_by_its_path(tmp_path):
+    (tmp_path / "config.json").write_text('{"labels": ["a", "b"], "recipe": {}}')
+    assert load_run(tmp_path).labels == ("a", "b")
+    assert load_run(tmp_path).metrics == {} and load_run(tmp_path).card == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "without config.json"), ("{", "not readable as JSON"), ("[]", "list"), ('{"labels": []}', "no recipe")],
+)
+def test_a_damaged_run_is_refused_by_the_file(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunError, match=words):
+        load_run(tmp_path)
+
+
+def test_a_missing_run_is_answered_with_those_that_are_there():
+    with pytest.raises(RunError, match=r"nowhere: found no such run; expected one of .*demo"):
+        load_run("nowhere")
+
+
+def test_the_demo_run_ships_comes_first_and_is_the_default():
+    assert list_runs()[0] == DEMO
+    assert load_run().path == RUNS / DEMO
+
+
+def test_the_demo_run_has_its_weights_in_one_form_of_at_most_twelve_megabytes():
+    files = [path for path in (RUNS / DEMO).iterdir() if path.suffix in (".onnx", ".safetensors", ".pt")]
+    assert [path.name for path in files] == ["model.onnx"]
+    assert files[0].stat().st_size <= 12_000_000
+
+
+def test_the_demo_run_reports_left_out_sources_and_grouped_folds_with_intervals():
+    metrics = load_run().metrics
+    assert set(metrics["leave_one_source_out"]) == {"chest_ctscan", "covid_ct", "ho", "iq_othnccd", "mosmed"}
+    found = metrics["grouped_validation"]["balanced_accuracy"]
+    assert found["low"] < found["value"] < found["high"]
+    assert metrics["phantoms"]["n_slices"] == 300
+
+
+def test_a_writing_that_fails_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"x": 1}
+
+
+def test_writing_leaves_nothing_else_behind(tmp_path):
+    write_atomically(tmp_path / "a", b"one")
+    write_atomically(tmp_path / "a", b"two")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"two")]
