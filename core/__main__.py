@@ -79,14 +79,17 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--run", help="a run's name or folder (default: the demo run)")
     command.add_argument("--data", nargs="+", metavar="DIR", required=True)
     command.add_argument("--json", action="store_true", help="all metrics and intervals as JSON")
+    command.add_argument("--keep", metavar="NAME", help="keep the result in the run's metrics and model card")
     command.set_defaults(command=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from core.evaluate import evaluate
+    from core.evaluate import evaluate, keep
     from core.metrics import report_text
 
     result = evaluate(options.run, [Path(folder) for folder in options.data])
+    if options.keep:
+        keep(options.run, options.keep, result)
     if options.json:
         _print_json(result.to_json())
     else:

@@ -45,13 +45,9 @@ def _sections(run: Run) -> Iterator[str]:
         if part in metrics:
             yield f"## The run's own {part} images"
             yield from _evaluation(metrics[part])
-    if "phantoms" in metrics:
-        yield "## Synthetic slices"
-        yield (
-            "Slices drawn by formula, which the model never saw in training. They are not patients: the result "
-            "says how the model takes to drawings, and nothing of its worth on scans."
-        )
-        yield from _evaluation(metrics["phantoms"])
+    for name, found in metrics.get("tests", {}).items():
+        yield f"## Tested on {name}"
+        yield from _evaluation(found)
     yield "## Data and training"
     yield _data(config)
     if (run.path / NOTES).exists():

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import data, metrics
+from core.card import write_card
 from core.errors import DataError
 from core.predictor import Predictor, softmax
-from core.runs import load_run
+from core.runs import load_run, write_json
 from core.views import load_views
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ def evaluate(run: str | Path | None, folders: Sequence[Path]) -> Result:
         raise DataError("data", f"{len(table)} images, all seen in training", "images that the run has not seen")
     frame = predict_table(predictor, fresh)
     return Result(frame, metrics.evaluate_frame(frame, predictor.labels), int(seen.sum()))
+
+
+def keep(run: str | Path | None, name: str, result: Result) -> None:
+    """Write a result into the run's metrics.json under `tests`, by name, and into its model card."""
+    path = load_run(run).path
+    results = load_run(path).metrics
+    results.setdefault("tests", {})[name] = result.to_json()
+    write_json(path / "metrics.json", results)
+    write_card(path)
 
 
 def seen_in_training(path: Path, table: "pd.DataFrame") -> np.ndarray:

@@ -12,6 +12,7 @@ The three channels and ImageNet's mean and standard deviation are the first step
 (core.model), so that an exported model cannot be fed with another normalisation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -209,29 +210,39 @@ def _lungs(dark: np.ndarray, body: np.ndarray) -> np.ndarray | None:
     for mark in range(1, count):
         area = int(stats[mark, cv2.CC_STAT_AREA])
         outside = mark in corners or contact[mark] > 1.6 * np.sqrt(area)
-        if not outside and area >= 0.004 * height * width and _enclosed(marks == mark, dark, body):
+        if not outside and area >= 0.004 * height * width and _enclosed(mark, marks, stats[mark], dark, body):
             found[mark] = area
     largest = max(found.values(), default=0)
     keep = sorted((m for m in found if found[m] > 0.08 * largest), key=lambda m: -found[m])[:3]
-    mask = np.isin(marks, keep).astype(np.uint8)
+    mask = _chosen(marks, keep, count)
     return mask if mask.sum() >= MIN_LUNG_SHARE * height * width else None
 
 
 def _body(dark: np.ndarray) -> np.ndarray:
     """uint8 mask of the large bright regions, thin bright things (table, blanket) cut off."""
     bright = cv2.morphologyEx(1 - dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    _, marks, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
+    count, marks, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    body = np.isin(marks, np.flatnonzero(areas >= max(1, 0.1 * areas.max()))).astype(np.uint8)
+    body = _chosen(marks, np.flatnonzero(areas >= max(1, 0.1 * areas.max())), count)
     return cv2.dilate(body, np.ones((5, 5), np.uint8)) & (1 - dark)
 
 
-def _enclosed(region: np.ndarray, dark: np.ndarray, body: np.ndarray) -> bool:
+def _chosen(marks: np.ndarray, keep: Sequence[int], count: int) -> np.ndarray:
+    """uint8 mask of the regions whose mark is among `keep`."""
+    table = np.zeros(count, np.uint8)
+    table[list(keep)] = 1
+    return table[marks]
+
+
+def _enclosed(mark: int, marks: np.ndarray, stats: np.ndarray, dark: np.ndarray, body: np.ndarray) -> bool:
     """Whether most of what is bright around the region is body: true of lungs, not of air above a table."""
-    around = cv2.dilate(region.astype(np.uint8), np.ones((9, 9), np.uint8))
-    ring = (around > 0) & (dark == 0)
-    return bool(ring.any()) and float(body[ring].mean()) > 0.7
+    reach = 4
+    left, top, width, height = (int(value) for value in stats[:4])
+    near = np.s_[max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach]
+    around = cv2.dilate((marks[near] == mark).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    ring = (around > 0) & (dark[near] == 0)
+    return bool(ring.any()) and float(body[near][ring].mean()) > 0.7
 
 
 def _close(lungs: np.ndarray) -> np.ndarray:
@@ -249,9 +260,8 @@ def _levels(small: np.ndarray, lungs: np.ndarray, dark: np.ndarray, closed: np.n
     core = cv2.erode(lungs, np.ones((3, 3), np.uint8))
     lung = small[core > 0] if core.any() else small[lungs > 0]
     top, left, height, width = _bounds(closed)
-    inside = np.zeros_like(dark)
-    inside[top : top + height, left : left + width] = 1
-    soft = small[(inside > 0) & (dark == 0)]
+    inside = np.s_[top : top + height, left : left + width]
+    soft = small[inside][dark[inside] == 0]
     soft_level = float(np.median(soft)) if soft.size else float(small.max())
     return float(np.percentile(lung, 25)), soft_level
 

@@ -70,6 +70,15 @@ def test_the_command_prints_the_metrics_as_json(run, tmp_path, capsys):
     assert set(found["classes"]) == {"normal", "pneumonia", "tumour"}
 
 
+def test_a_result_can_be_kept_in_the_run_and_its_card(run, tmp_path, capsys):
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy)
+    unseen = write_data(tmp_path / "east", per_class=4, seed=200)
+    assert main(["evaluate", "--run", str(copy), "--data", str(unseen), "--keep", "drawings"]) == 0
+    assert load_run(copy).metrics["tests"]["drawings"]["n_slices"] == 12
+    assert "## Tested on drawings" in load_run(copy).card
+
+
 def test_the_command_prints_a_report_in_words(run, tmp_path, capsys):
     unseen = write_data(tmp_path / "east", per_class=4, seed=200)
     assert main(["evaluate", "--run", str(run), "--data", str(unseen)]) == 0

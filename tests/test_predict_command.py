@@ -111,7 +111,9 @@ def test_heat_maps_are_written_beside_each_other_in_the_slices_size(capsys, run,
     predict(capsys, str(inbox), "--run", str(run), "--heatmaps", str(out))
     files = sorted(out.iterdir())
     assert len(files) == 4
-    assert all(Image.open(file).size == (96, 96) and Image.open(file).mode == "RGB" for file in files)
+    for file in files:
+        with Image.open(file) as picture:
+            assert (picture.size, picture.mode) == ((96, 96), "RGB")
 
 
 def test_predictions_do_not_depend_on_the_company_of_a_slice(run, slices):

@@ -44,7 +44,7 @@ def test_the_demo_run_reports_left_out_sources_and_grouped_folds_with_intervals(
     assert set(metrics["leave_one_source_out"]) == {"chest_ctscan", "covid_ct", "ho", "iq_othnccd", "mosmed"}
     found = metrics["grouped_validation"]["balanced_accuracy"]
     assert found["low"] < found["value"] < found["high"]
-    assert metrics["phantoms"]["n_slices"] == 300
+    assert metrics["tests"]["phantoms"]["n_slices"] == 300
 
 
 def test_a_writing_that_fails_leaves_the_old_file(tmp_path):
