@@ -25,7 +25,7 @@ from core.slices import LUNG_WINDOW, Slice, window
 SEARCH_SIZE = 256
 """Longest side, in pixels, of the copy in which the lung field is looked for."""
 
-MIN_LUNG_SHARE = 0.015
+MIN_LUNG_SHARE = 0.008
 """Least share of the picture that a lung field covers; below it, the dark parts are taken for something else."""
 
 MIN_CONTRAST = 12.0

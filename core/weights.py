@@ -1,6 +1,8 @@
 """Start weights: ImageNet's, those of a file, or none; always said by name and checksum."""
 
 import hashlib
+import pickle
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.model import Classifier
+
+UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What PyTorch's restricted unpickler raises for bytes that are no state dict; it runs no code of the file."""
 
 EXPECTED = "'imagenet', 'none', or the path of a .safetensors file or a PyTorch state dict"
 
@@ -57,8 +73,6 @@ def _imagenet() -> tuple[dict[str, "Tensor"], dict[str, str | None]]:
 
 def _read(path: Path) -> dict[str, "Tensor"]:
     """The tensors of a file, without running any code that it may hold."""
-    import pickle
-
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -69,15 +83,7 @@ def _read(path: Path) -> dict[str, "Tensor"]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:
+    except (SafetensorError, *UNREADABLE) as error:
         raise WeightsError(str(path), "a file that does not hold tensors alone", EXPECTED) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(str(path), "something other than a state dict", "a mapping of names to tensors")

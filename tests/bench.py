@@ -52,7 +52,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def bench_inference(rounds: int) -> None:
-    """The demo run's engine, heat maps included, against torch eager without them; the same architecture and size."""
+    """The demo run's engine, heat maps included, against torch eager without them; the same network and size."""
     import torch
 
     from core.model import Classifier
@@ -74,7 +74,7 @@ def bench_inference(rounds: int) -> None:
 
 
 def bench_folder(rounds: int) -> None:
-    """A folder of 512 x 512 PNG slices through `predict`, against Pillow, torchvision transforms and torch eager."""
+    """A folder of 512 x 512 PNG slices through `predict`, against Pillow, torchvision and torch eager."""
     from core.predict import predict_to
 
     with tempfile.TemporaryDirectory() as name:

@@ -53,8 +53,12 @@ def test_every_slice_is_one_json_line_with_its_path_as_given(capsys, run, inbox)
     status, out = predict(capsys, str(inbox), "--run", str(run), "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["path"] for line in lines] == [
-        f"{inbox}/a.png", f"{inbox}/c.zip!2.png", f"{inbox}/c.zip!10.png", f"{inbox}/d.png", f"{inbox}/below/no_suffix",
-    ]  # fmt: skip
+        f"{inbox}/a.png",
+        f"{inbox}/c.zip!2.png",
+        f"{inbox}/c.zip!10.png",
+        f"{inbox}/d.png",
+        f"{inbox}/below/no_suffix",
+    ]
     assert status == 1
     assert "expected" in lines[3]["error"] and "label" not in lines[3]
     for line in lines[:3] + lines[4:]:
