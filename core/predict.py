@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,10 +19,14 @@ from core.images import HEAD_BYTES, SUFFIXES, iter_slices, looks_like_image
 from core.labels import title
 from core.overlay import display_grey, overlay
 from core.predictor import BATCH, Prediction, Predictor
+from core.preprocess import Prepared
 from core.slices import Slice
 
-AHEAD = 4
-"""Files read ahead of the network; each of them may hold many slices, which wait undecoded."""
+AHEAD = 2 * BATCH
+"""Files begun ahead of the network; one may hold many slices, of which all but the first wait undecoded."""
+
+Ready = tuple[Slice | ImageError, Prepared | None]
+"""What was read of a slice, and what the network will see of it; None with an error."""
 
 
 def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, heatmaps: Path | None) -> int:
@@ -45,8 +50,8 @@ def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, he
 
 def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
     """For each slice in order: the slice with its prediction (None where it was not read), and its line."""
-    waiting: list[Slice | ImageError] = []
-    for item in read_ahead(paths):
+    waiting: list[Ready] = []
+    for item in read_ahead(predictor, paths):
         waiting.append(item)
         if len(waiting) >= BATCH:
             yield from _flush(predictor, waiting)
@@ -54,14 +59,13 @@ def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[
     yield from _flush(predictor, waiting)
 
 
-def read_ahead(paths: Sequence[str]) -> Iterator[Slice | ImageError]:
-    """Every slice of every path in order, files of one slice decoded ahead in threads."""
+def read_ahead(predictor: Predictor, paths: Sequence[str]) -> Iterator[Ready]:
+    """Every slice of every path in order, made ready for the network; files are begun ahead in threads."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         ahead: deque[Future] = deque()
-        files = walk(paths)
-        for file in files:
-            ahead.append(pool.submit(_start, file))
-            if len(ahead) > AHEAD * 4:
+        for file in walk(paths):
+            ahead.append(pool.submit(_start, predictor, file))
+            if len(ahead) > AHEAD:
                 yield from _drain(ahead.popleft())
         while ahead:
             yield from _drain(ahead.popleft())
@@ -89,32 +93,32 @@ def _looks_like_image(file: str) -> bool:
         return False
 
 
-def _start(file: str) -> tuple[Slice | ImageError | None, Iterator[Slice | ImageError]]:
-    """The first slice of a file, decoded, and the iterator of those after it."""
+def _start(predictor: Predictor, file: str) -> Iterator[Ready]:
+    """The slices of a file; the first is decoded and prepared here and now, those after it when asked for."""
     try:
         with open(file, "rb") as opened:
             content = opened.read()
     except OSError as error:
-        return ImageError(file, error.strerror or "a file that cannot be opened", "a readable file"), iter(())
-    rest = iter_slices(content, file)
-    return next(rest, None), rest
+        found = error.strerror or "a file that cannot be opened"
+        return iter([(ImageError(file, found, "a readable file"), None)])
+    ready = (_ready(predictor, item) for item in iter_slices(content, file))
+    return chain(list(islice(ready, 1)), ready)
 
 
-def _drain(started: Future) -> Iterator[Slice | ImageError]:
-    first, rest = started.result()
-    if first is not None:
-        yield first
-        yield from rest
+def _ready(predictor: Predictor, item: Slice | ImageError) -> Ready:
+    return item, predictor.prepare(item) if isinstance(item, Slice) else None
 
 
-def _flush(predictor: Predictor, waiting: list) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
-    found = iter(predictor.predict([item for item in waiting if isinstance(item, Slice)]))
-    for item in waiting:
+def _drain(started: Future) -> Iterator[Ready]:
+    yield from started.result()
+
+
+def _flush(predictor: Predictor, waiting: list[Ready]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
+    read = [(item, prepared) for item, prepared in waiting if prepared is not None]
+    found = iter(predictor.predict([item for item, _ in read], [prepared for _, prepared in read]))
+    for item, _ in waiting:
         if isinstance(item, ImageError):
-            yield (
-                None,
-                {"path": item.name, "frame": None, "error": f"found {item.found}; expected {item.expected}"},
-            )
+            yield None, {"path": item.name, "frame": None, "error": f"found {item.found}; expected {item.expected}"}
         else:
             prediction = next(found)
             yield (item, prediction), line(prediction)

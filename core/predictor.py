@@ -9,7 +9,7 @@ import numpy as np
 
 from core.engine import INPUT, OUTPUTS, open_session
 from core.errors import ConfigError, RunError
-from core.preprocess import Box, prepare
+from core.preprocess import Box, Prepared, prepare
 from core.recipe import recipe_from_json
 from core.runs import Run, load_run
 from core.slices import Slice
@@ -79,20 +79,26 @@ class Predictor:
         """The predictor of a run (a name, a folder, or None for the demo run). Raises RunError."""
         return cls(load_run(run), threads)
 
-    def predict(self, slices: Sequence[Slice]) -> list[Prediction]:
-        """One prediction a slice, in their order."""
+    def predict(self, slices: Sequence[Slice], prepared: Sequence[Prepared] | None = None) -> list[Prediction]:
+        """One prediction a slice, in their order; `prepared` as by `prepare`, where that is done already."""
+        if prepared is None:
+            prepared = [self.prepare(slice_) for slice_ in slices]
         found = []
         for start in range(0, len(slices), BATCH):
-            found += self._predict_batch(slices[start : start + BATCH])
+            batch = slice(start, start + BATCH)
+            found += self._predict_batch(slices[batch], prepared[batch])
         return found
+
+    def prepare(self, slice_: Slice) -> Prepared:
+        """What the network sees of a slice, by the run's own preprocessing."""
+        return prepare(slice_, self.preprocess)
 
     def logits(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Prepared pictures (b, size, size) uint8 -> logits (b, classes) and maps (b, classes, h', w')."""
         logits, cams = self._session.run(OUTPUTS, {INPUT: pictures[:, None].astype(np.float32)})
         return logits, cams
 
-    def _predict_batch(self, slices: Sequence[Slice]) -> list[Prediction]:
-        prepared = [prepare(slice_, self.preprocess) for slice_ in slices]
+    def _predict_batch(self, slices: Sequence[Slice], prepared: Sequence[Prepared]) -> list[Prediction]:
         logits, cams = self.logits(np.stack([item.image for item in prepared]))
         probabilities = softmax(logits / self.temperature)
         return [

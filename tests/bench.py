@@ -1,7 +1,7 @@
 """`make bench`: speed as ratios against named peers, measured in turns in one run; medians and spread."""
 
 import argparse
-import os
+import json
 import statistics
 import subprocess
 import sys
@@ -14,7 +14,13 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 SLICES = 500
-FIRST = "from core.__main__ import main; import sys; sys.exit(main(['predict', sys.argv[1], '--json']))"
+FIRST = """
+import sys
+from core.__main__ import main
+main(["predict", sys.argv[1], "--json"])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+"""A process that predicts one slice, then tells its peak memory in KiB (Linux)."""
 
 
 def main() -> int:
@@ -188,11 +194,10 @@ def bench_start(rounds: int) -> None:
     for _ in range(rounds + 1):
         start = time.perf_counter()
         process = subprocess.Popen([sys.executable, "-c", FIRST, str(sample)], cwd=ROOT, stdout=subprocess.PIPE)
-        process.stdout.readline()
+        json.loads(process.stdout.readline())["label"]
         seconds.append(time.perf_counter() - start)
-        process.stdout.read()
-        _, _, usage = os.wait4(process.pid, 0)
-        peaks.append(usage.ru_maxrss / 1024)
+        peaks.append(int(process.stdout.readline()) / 1024)
+        process.wait()
     seconds, peaks = seconds[1:], peaks[1:]
     print(
         f"first result after {statistics.median(seconds):.2f} s (highest {max(seconds):.2f}), "
