@@ -5,23 +5,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import LungLensError
+from core.errors import ImageError, LungLensError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0 when all went well, 1 when some input could not be read, 2 for wrong usage."""
     options = parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be fit for the terminal
     try:
         return options.command(options)
     except LungLensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, ImageError) else 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         description="Train, test and run a lung CT slice classifier.",
         epilog="For research and education. Not a medical device.",
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    commands = top.add_subparsers(required=True, dest="name")
     _add_train(commands)
     _add_evaluate(commands)
     _add_cross_validate(commands)
@@ -59,6 +64,9 @@ def _train(options: argparse.Namespace) -> int:
     from core.recipe import load_recipe
     from core.runs import RUNS
 
+    if options.resume and (options.data or options.epochs or options.name):
+        print("error: --resume: found other options beside it; expected none, the run has its own", file=sys.stderr)
+        return 2
     if options.resume:
         named = RUNS / options.resume
         path = train.resume(named if named.is_dir() else Path(options.resume))

@@ -50,6 +50,8 @@ class AugmentConfig:
         for name in ("flip", "saturate", "compress", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name}", str(getattr(self, name)), "a chance from 0 to 1")
+        if not 0 <= self.level <= 100:
+            raise ConfigError("augment.level", str(self.level), "0 to 100 grey levels")
         for name in ("resolution", "gamma"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"augment.{name}", str(getattr(self, name)), "a factor of at least 1")

@@ -20,7 +20,7 @@ def _sections(run: Run) -> Iterator[str]:
     config, metrics = run.config, run.metrics
     yield f"# Model card: run {config['name']}"
     yield (
-        "A MobileNetV2 that sorts axial lung CT slices into "
+        f"A network ({config['recipe'].get('backbone')}) that sorts axial lung CT slices into "
         f"{', '.join(title(label) for label in config['labels'])}. For research and education. "
         "Not a medical device: do not use it to diagnose or treat anyone. A slice is not a patient."
     )
@@ -29,15 +29,17 @@ def _sections(run: Run) -> Iterator[str]:
         yield "## Sources left out of training"
         yield (
             "The recipe was trained anew without one source and tested on it alone: the honest estimate for "
-            "slices from elsewhere. A source without all three classes cannot test the others."
+            "slices from elsewhere. A source without all classes cannot test the others. "
         )
         yield from _left_out(metrics["leave_one_source_out"], config["labels"])
     if "grouped_validation" in metrics:
         yield "## Grouped folds"
         yield (
-            "The recipe was trained anew five times, each time without a fifth of the groups, and tested on them. "
+            f"The recipe was trained anew {metrics['grouped_validation'].get('folds') or 'several'} times, "
+            "each time without a part of the groups, and tested on them. "
             "Every source is on both sides, so these figures flatter the model wherever the class can be "
-            "told from the source."
+            "told from the source. The temperature was fitted to these same predictions, which flatters their "
+            "Brier score and calibration error a little."
         )
         yield from _evaluation(metrics["grouped_validation"])
         yield from _by_source(metrics["grouped_validation"].get("by_source", {}), config["labels"])

@@ -1,6 +1,6 @@
 """How a run's recipe does on slices it has not seen: by grouped folds, and with each source left out in turn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,16 @@ from core.fit import Trainer, predict_logits
 from core.predictor import softmax
 from core.recipe import recipe_from_json
 from core.runs import load_run, read_json, write_json
-from core.train import Order, class_names, fit, labelled, new_model, predictions, write_predictions
+from core.train import (
+    Order,
+    class_names,
+    fit,
+    labelled,
+    new_model,
+    predictions,
+    split,
+    write_predictions,
+)
 from core.views import load_views
 
 if TYPE_CHECKING:
@@ -28,12 +37,15 @@ def cross_validate(
     """Train the run's recipe anew once a fold; the results, which are also written into the run.
 
     scheme "group": `n_folds` folds that never separate a group; "source": each source left out in turn.
-    A fold that is done is kept, so that a stopped command goes on where it was.
+    Images that the data call test, and what shares a group or bytes with them, stay out of it. A fold that is
+    done is kept until all are, so that a stopped command goes on where it was.
     Raises DataError when the data are not those of the run.
     """
     if scheme not in SCHEMES:
         raise ConfigError("scheme", repr(scheme), f"one of {', '.join(SCHEMES)}")
     run = load_run(run)
+    if not (run.path / "metrics.json").is_file():
+        raise RunError(run.name, "an unfinished run", "a finished one (train --resume goes on with it)")
     recipe = recipe_from_json(run.config["recipe"], f"{run.name}: config.json")
     table = data.load_table(folders)
     if data.checksum(table) != run.config["data"]["checksum"]:
@@ -43,13 +55,20 @@ def cross_validate(
     _, source = new_model(order, len(labels))
     if source["sha256"] != run.config["weights"]["sha256"]:
         raise ConfigError("weights", str(source["name"]), f"the run's: {run.config['weights']['name']}")
+    table = table[np.isin(split(table, recipe, seed), ("train", "validation"))].reset_index(drop=True)
     folds = _folds(table, scheme, n_folds, seed)
     logits = _out_of_fold(run.path, order, table, labels, scheme, folds)
-    return store(run.path, predictions(table, labels, logits, scheme), scheme)
+    results = store(run.path, predictions(table, labels, logits, scheme), scheme, int(folds.max()) + 1)
+    for done in run.path.glob(f"fold_{scheme}_*.npz"):
+        done.unlink()
+    return results
 
 
-def store(path: Path, frame: "pd.DataFrame", scheme: str) -> dict[str, Any]:
-    """Put out-of-fold predictions into a run: its temperature (from grouped folds), its Parquet, its metrics."""
+def store(path: Path, frame: "pd.DataFrame", scheme: str, folds: int) -> dict[str, Any]:
+    """Put the predictions of `folds` folds into a run: its temperature (of grouped folds), Parquet and metrics.
+
+    The temperature changes every probability, so all metrics are computed anew, and kept tests are dropped.
+    """
     import pandas as pd
 
     from core.card import write_card
@@ -65,11 +84,17 @@ def store(path: Path, frame: "pd.DataFrame", scheme: str) -> dict[str, Any]:
         write_json(path / "config.json", config)
     frame[[f"p_{label}" for label in labels]] = softmax(_logits(frame, labels) / config["temperature"])
     write_predictions(path, frame)
-    results = read_json(path / "metrics.json") | {
-        SCHEMES[name]: SUMMARIES[name](frame[frame["scheme"] == name], labels)
-        for name in SCHEMES
-        if (frame["scheme"] == name).any()
-    }
+    before = read_json(path / "metrics.json")
+    counts = {name: before.get(SCHEMES[name], {}).get("folds") for name in SCHEMES} | {scheme: folds}
+    results = {}
+    for name in frame["scheme"].unique():
+        part = frame[frame["scheme"] == name]
+        if name == "source":
+            results[SCHEMES[name]] = _by_source(part, labels)
+        elif name == "group":
+            results[SCHEMES[name]] = {"folds": counts[name], **_together(part, labels)}
+        else:
+            results[name] = metrics.evaluate_frame(part, labels).to_json()
     write_json(path / "metrics.json", results)
     write_card(path)
     return results[SCHEMES[scheme]]
@@ -114,20 +139,21 @@ def _out_of_fold(path, order, table, labels, scheme, folds) -> np.ndarray:
             fit(trainer, f"{scheme} {fold + 1} of {folds.max() + 1}")
             model.load_state_dict(trainer.kept_weights())
             _save_fold(done, out, predict_logits(model, views.plain[out]))
-        content = np.load(done, allow_pickle=False)
-        if not np.array_equal(content["rows"], out):
-            raise RunError(f"{path.name}: {done.name}", "another split", "a fold of this command; delete the file")
-        logits[out] = content["logits"]
-    for fold in range(folds.max() + 1):
-        (path / f"fold_{scheme}_{fold}.npz").unlink()
+        with np.load(done, allow_pickle=False) as content:
+            if not np.array_equal(content["rows"], out):
+                raise RunError(
+                    f"{path.name}: {done.name}", "another split", "a fold of this command; delete the file"
+                )
+            logits[out] = content["logits"]
     return logits
 
 
 def _parts(table: "pd.DataFrame", out: np.ndarray, order: Order) -> np.ndarray:
     """The parts of one fold's training; what its recipe selects on comes from the other folds."""
-    parts = np.where(out, "left out", "train").astype(object)
+    units = data.identity_units(table)
+    parts = np.where(np.isin(units, units[out]), "left out", "train").astype(object)
     if order.recipe.validation:
-        rest = np.flatnonzero(~out)
+        rest = np.flatnonzero(parts == "train")
         parts[rest[data.holdout(table.iloc[rest], order.recipe.validation, order.seed)]] = "validation"
     return parts
 
@@ -147,12 +173,6 @@ def _by_source(frame: "pd.DataFrame", labels: Sequence[str]) -> dict[str, Any]:
 def _together(frame: "pd.DataFrame", labels: Sequence[str]) -> dict[str, Any]:
     """Grouped folds: one evaluation of all, and one a source."""
     return metrics.evaluate_frame(frame, labels).to_json() | {"by_source": _by_source(frame, labels)}
-
-
-SUMMARIES: dict[str, Callable[["pd.DataFrame", Sequence[str]], dict[str, Any]]] = {
-    "group": _together,
-    "source": _by_source,
-}
 
 
 def _logits(frame: "pd.DataFrame", labels: Sequence[str]) -> np.ndarray:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import cv2
 import numpy as np
 
-from core.errors import ImageError
+from core.errors import ConfigError, ImageError
 from core.images import HEAD_BYTES, SUFFIXES, iter_slices, looks_like_image
 from core.labels import title
 from core.overlay import display_grey, overlay
@@ -36,10 +36,13 @@ def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, he
     """
     predictor = Predictor.load(run)
     if heatmaps is not None:
-        heatmaps.mkdir(parents=True, exist_ok=True)
+        try:
+            heatmaps.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError("--heatmaps", f"{heatmaps} ({error.strerror})", "a folder to write to") from error
     write = WRITERS[form](out, predictor.labels)
     failed = 0
-    for slice_, result in results(predictor, paths):
+    for slice_, result in results(predictor, paths, heatmaps):
         write(result)
         failed += "error" in result
         if heatmaps is not None and slice_ is not None:
@@ -48,10 +51,15 @@ def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, he
     return 1 if failed else 0
 
 
-def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
-    """For each slice in order: the slice with its prediction (None where it was not read), and its line."""
+def results(
+    predictor: Predictor, paths: Sequence[str], leave_out: Path | None = None
+) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
+    """For each slice in order: the slice with its prediction (None where it was not read), and its line.
+
+    The folder `leave_out` is not walked through.
+    """
     waiting: list[Ready] = []
-    for item in read_ahead(predictor, paths):
+    for item in read_ahead(predictor, walk(paths, leave_out)):
         waiting.append(item)
         if len(waiting) >= BATCH:
             yield from _flush(predictor, waiting)
@@ -59,11 +67,11 @@ def results(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[tuple[
     yield from _flush(predictor, waiting)
 
 
-def read_ahead(predictor: Predictor, paths: Sequence[str]) -> Iterator[Ready]:
-    """Every slice of every path in order, made ready for the network; files are begun ahead in threads."""
+def read_ahead(predictor: Predictor, files: Iterable[str]) -> Iterator[Ready]:
+    """Every slice of every file in order, made ready for the network; files are begun ahead in threads."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         ahead: deque[Future] = deque()
-        for file in walk(paths):
+        for file in files:
             ahead.append(pool.submit(_start, predictor, file))
             if len(ahead) > AHEAD:
                 yield from _drain(ahead.popleft())
@@ -71,18 +79,29 @@ def read_ahead(predictor: Predictor, paths: Sequence[str]) -> Iterator[Ready]:
             yield from _drain(ahead.popleft())
 
 
-def walk(paths: Sequence[str]) -> Iterator[str]:
-    """The files of the paths in order, folders walked by name; a file named by itself always counts."""
+def walk(paths: Sequence[str], leave_out: Path | None = None) -> Iterator[str]:
+    """The files of the paths in order, folders walked by name; a file named by itself always counts.
+
+    A folder that cannot be opened comes out as a file would, so that it ends in an error line.
+    """
     for path in paths:
         if not os.path.isdir(path):
             yield path
             continue
-        for folder, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+        closed: list[str] = []
+        for folder, folders, files in os.walk(
+            path, onerror=lambda error, closed=closed: closed.append(error.filename)
+        ):
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith(".") and (leave_out is None or Path(folder, name) != leave_out)
+            )
             for name in sorted(files):
                 file = os.path.join(folder, name)
                 if not name.startswith(".") and (name.lower().endswith(SUFFIXES) or _looks_like_image(file)):
                     yield file
+        yield from closed
 
 
 def _looks_like_image(file: str) -> bool:
@@ -172,7 +191,7 @@ WRITERS = {"json": _json_writer, "csv": _csv_writer, "text": _text_writer}
 
 def _write_heatmap(folder: Path, slice_: Slice, prediction: Prediction) -> None:
     """The slice in grey with its heat map; the file is named after the slice, never over another's."""
-    stem = re.sub(r"[^\w.-]+", "_", slice_.name).strip("._") or "slice"
+    stem = re.sub(r"[^\w.-]+", "_", slice_.name, flags=re.ASCII).strip("._")[-180:] or "slice"
     frame = "" if slice_.frame is None else f"_{slice_.frame:04d}"
     picture = overlay(display_grey(slice_.pixels, slice_.unit), prediction.heatmap())
     target, number = folder / f"{stem}{frame}.png", 1

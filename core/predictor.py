@@ -72,7 +72,12 @@ class Predictor:
             self.preprocess = recipe_from_json(run.config["recipe"], f"{run.name}: config.json").preprocess
         except ConfigError as error:
             raise RunError(error.name, error.found, error.expected) from error
-        self.temperature = float(run.config.get("temperature", 1.0))
+        self.temperature = run.config.get("temperature", 1.0)
+        if not isinstance(self.temperature, (int, float)) or self.temperature <= 0:
+            raise RunError(f"{run.name}: config.json", f"temperature {self.temperature!r}", "a number above 0")
+        classes = self._session.get_outputs()[0].shape[1]
+        if len(self.labels) != classes:
+            raise RunError(f"{run.name}: config.json", f"{len(self.labels)} labels", f"{classes}, as in model.onnx")
 
     @classmethod
     def load(cls, run: str | Path | None = None, threads: int | None = None) -> "Predictor":

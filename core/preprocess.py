@@ -57,6 +57,8 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         if self.pipeline not in ("paper", "lung"):
             raise ConfigError("pipeline", repr(self.pipeline), "'paper' or 'lung'")
+        if self.size < 1:
+            raise ConfigError("size", f"{self.size} pixels", "1 or more")
         if self.pipeline == "paper" and self.resize < self.size:
             raise ConfigError("resize", f"{self.resize} pixels", f"at least size, {self.size} pixels")
         if not 0 <= self.margin <= 1:

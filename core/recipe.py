@@ -73,6 +73,9 @@ class Recipe:
         _in_range("epochs", self.epochs, 1, 10_000)
         _in_range("batch_size", self.batch_size, 2, 4096)
         _in_range("learning_rate", self.learning_rate, 1e-9, 10)
+        for name in ("frozen", "hidden", "step_size"):
+            _in_range(name, getattr(self, name), 0 if name == "frozen" else 1, 10_000)
+        _in_range("weight_decay", self.weight_decay, 0, 10)
         _in_range("dropout", self.dropout, 0, 0.99)
         _in_range("label_smoothing", self.label_smoothing, 0, 0.99)
         _in_range("mixstyle", self.mixstyle, 0, 1)
@@ -117,8 +120,16 @@ def _build(kind: type, values: dict[str, Any], where: str) -> Any:
         if name not in known:
             raise ConfigError(f"{where}: {name}", "an unknown name", f"one of {', '.join(known)}")
         default = known[name].default
-        if isinstance(default, (int, float)) and not isinstance(value, (int, float)):
+        if isinstance(default, int) and not isinstance(value, int):
+            raise ConfigError(
+                f"{where}: {name}", repr(value), "true or false" if default is True else "a whole number"
+            )
+        if isinstance(default, float) and not isinstance(value, (int, float)):
             raise ConfigError(f"{where}: {name}", repr(value), "a number")
+        if isinstance(default, str) and not isinstance(value, str):
+            raise ConfigError(f"{where}: {name}", repr(value), "a text in quotes")
+        if name == "chosen" and not isinstance(value, dict):
+            raise ConfigError(f"{where}: {name}", repr(value), "a mapping of names to reasons")
     return kind(**values)
 
 

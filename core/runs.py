@@ -61,13 +61,15 @@ def load_run(run: str | Path | None = None) -> Run:
     """The run of a name below data/runs, or of a folder's path; the demo run for None. Raises RunError."""
     run = DEMO if run is None else run
     for path in (RUNS / run, Path(run)):
-        if path.is_dir():
+        if os.path.isdir(path):
             if not (path / "config.json").is_file():
                 raise RunError(str(run), "a folder without config.json", "a run folder")
             loaded = Run(path)
             missing = [key for key in ("labels", "recipe") if key not in loaded.config]
             if missing:
                 raise RunError(f"{run}: config.json", f"no {missing[0]}", "labels and recipe")
+            if not isinstance(loaded.config["labels"], list):
+                raise RunError(f"{run}: config.json", "labels that are no list", "a list of class names")
             return loaded
     known = f"one of {', '.join(list_runs())}, or " if list_runs() else ""
     raise RunError(str(run), "no such run", f"{known}the path of a run folder")

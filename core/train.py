@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from core import data, metrics
-from core.errors import DataError, RunError
+from core.errors import ConfigError, DataError, RunError
 from core.export import export_onnx
 from core.fit import LabelledViews, Progress, Trainer, predict_logits
 from core.labels import LABELS
@@ -55,12 +55,14 @@ def train(order: Order, out: Path = RUNS) -> Path:
     table = data.load_table([Path(folder) for folder in order.folders])
     parts = split(table, order.recipe, order.seed)
     labels = class_names(table["label"])
+    _check_parts(table, parts, order)
     model, source = new_model(order, len(labels))
+    views = load_views(table, order.recipe.preprocess)
     path.mkdir(parents=True)
     write_json(path / "config.json", _config(order, table, parts, labels, source))
     write_json(path / "environment.json", environment())
     _write_split(path, table, parts)
-    return _run(path, order, table, parts, labels, model, None)
+    return _run(path, order, table, parts, labels, model, views, None)
 
 
 def resume(path: Path) -> Path:
@@ -78,7 +80,8 @@ def resume(path: Path) -> Path:
         raise DataError("data", "images or labels that changed since the run began", "the very same data")
     labels = tuple(config["labels"])
     model, _ = new_model(order, len(labels))
-    return _run(path, order, table, split(table, recipe, order.seed), labels, model, state)
+    views = load_views(table, recipe.preprocess)
+    return _run(path, order, table, split(table, recipe, order.seed), labels, model, views, state)
 
 
 def split(table: "pd.DataFrame", recipe: Recipe, seed: int) -> np.ndarray:
@@ -97,6 +100,17 @@ def split(table: "pd.DataFrame", recipe: Recipe, seed: int) -> np.ndarray:
         held = data.holdout(table.iloc[rest], recipe.validation, seed)
         parts[rest[held]] = "validation"
     return parts
+
+
+def _check_parts(table: "pd.DataFrame", parts: np.ndarray, order: Order) -> None:
+    """DataError or ConfigError for what would fail only after hours: no images to learn or to select on."""
+    if not 0 <= order.seed < 2**32:
+        raise ConfigError("seed", str(order.seed), "a whole number from 0 to 4294967295")
+    missing = sorted(set(table["label"]).difference(table["label"][parts == "train"]))
+    if missing:
+        raise DataError("label", f"no training image of {missing[0]!r}", "training images of each class")
+    if order.recipe.validation and not (parts == "validation").any():
+        raise DataError("group", "too few groups to keep some for validation", "two groups or more a class")
 
 
 def class_names(labels: Sequence[str]) -> tuple[str, ...]:
@@ -152,8 +166,7 @@ def fit(trainer: Trainer, title: str = "", after_epoch=lambda trainer: None) -> 
             tqdm.write(_line(row, recipe.epochs), file=sys.stderr)
 
 
-def _run(path, order, table, parts, labels, model, state) -> Path:
-    views = load_views(table, order.recipe.preprocess)
+def _run(path, order, table, parts, labels, model, views, state) -> Path:
     trainer = Trainer(model, order.recipe, labelled(table, views, labels, parts), order.seed)
     if state is not None:
         trainer.restore(state["trainer"])

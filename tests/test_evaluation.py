@@ -11,7 +11,7 @@ import pytest
 from core import data
 from core.__main__ import main
 from core.crossval import cross_validate, fit_temperature
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, RunError
 from core.evaluate import evaluate
 from core.runs import load_run
 from core.train import Order, train
@@ -143,6 +143,18 @@ def test_cross_validation_refuses_other_data_and_other_start_weights(run, folder
     torch.save(Classifier("mobilenet_v2", "linear", 3, 0.2, 16).state_dict(), tmp_path / "start.pth")
     with pytest.raises(ConfigError, match="weights"):
         cross_validate(run, folders, str(tmp_path / "start.pth"), "group")
+
+
+def test_an_unfinished_run_is_refused_before_any_fold_is_trained(run, folders, tmp_path):
+    shutil.copytree(run, tmp_path / "small")
+    (tmp_path / "small" / "metrics.json").unlink()
+    with pytest.raises(RunError, match="unfinished"):
+        cross_validate(tmp_path / "small", folders, "none", "group")
+
+
+def test_the_results_say_in_how_many_folds(validated):
+    assert load_run(validated).metrics["grouped_validation"]["folds"] == 3
+    assert "trained anew 3 times" in load_run(validated).card
 
 
 def test_the_temperature_of_overconfident_logits_is_found():

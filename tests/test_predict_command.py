@@ -120,6 +120,26 @@ def test_heat_maps_are_written_beside_each_other_in_the_slices_size(capsys, run,
             assert (picture.size, picture.mode) == ((96, 96), "RGB")
 
 
+def test_heat_maps_within_a_walked_folder_are_not_classified(capsys, run, inbox):
+    arguments = (str(inbox), "--run", str(run), "--json", "--heatmaps", str(inbox / "maps"))
+    first, second = predict(capsys, *arguments)[1], predict(capsys, *arguments)[1]
+    assert len(first.splitlines()) == len(second.splitlines()) == 5
+
+
+def test_a_heat_map_of_a_slice_with_a_very_long_name_is_written(capsys, run, inbox):
+    long = inbox / ("x" * 120) / ("y" * 120)
+    long.mkdir(parents=True)
+    (inbox / "a.png").rename(long / "a.png")
+    status, out = predict(capsys, str(long), "--run", str(run), "--json", "--heatmaps", str(inbox / "maps"))
+    assert status == 0 and json.loads(out)["label"]
+    assert len(list((inbox / "maps").iterdir())) == 1
+
+
+def test_heat_maps_that_cannot_be_written_are_wrong_usage(capsys, run, inbox):
+    assert main(["predict", str(inbox), "--run", str(run), "--heatmaps", str(inbox / "a.png")]) == 2
+    assert "--heatmaps" in capsys.readouterr().err
+
+
 def test_predictions_do_not_depend_on_the_company_of_a_slice(run, slices):
     predictor = Predictor.load(run)
     together = predictor.predict(slices * 7)

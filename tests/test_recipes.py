@@ -42,6 +42,11 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path):
         ("validation = 0.0", "keep"),
         ("[augment]\nflipp = 1", "augment: flipp"),
         ("epochs = = 3", "not TOML"),
+        ("epochs = 1.5", "epochs.*a whole number"),
+        ("backbone = ['a']", "backbone.*a text"),
+        ("frozen = -1", "frozen"),
+        ("step_size = 0", "step_size"),
+        ("chosen = 'x'", "chosen.*a mapping"),
     ],
 )
 def test_a_faulty_recipe_is_refused_by_name(tmp_path, text, words):

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from core import data
-from core.errors import DataError, RunError
+from core.errors import ConfigError, DataError, ImageError, RunError
 from core.fit import learning_rate
 from core.recipe import load_recipe
 from core.runs import load_run
@@ -185,6 +185,34 @@ def test_images_called_test_are_never_trained_on_nor_what_resembles_them(tmp_pat
 
 def test_classes_keep_their_fixed_order_and_unknown_ones_follow():
     assert class_names(["tumour", "normal", "abscess", "pneumonia"]) == ("normal", "pneumonia", "tumour", "abscess")
+
+
+def test_a_class_without_a_training_image_is_refused_before_the_run_begins(tmp_path):
+    folder = write_data(tmp_path / "layout", per_class=2, seed=50)
+    text = (folder / "manifest.csv").read_text().splitlines()
+    text = [
+        text[0] + ",split",
+        *(f"{line},{'test' if line.startswith('tumour') else 'train'}" for line in text[1:]),
+    ]
+    (folder / "manifest.csv").write_text("\n".join(text) + "\n")
+    order = Order("x", (str(folder),), small_recipe(validation=0.0, keep="last"), "none", 0)
+    with pytest.raises(DataError, match="no training image of 'tumour'"):
+        train(order, tmp_path / "runs")
+    assert not (tmp_path / "runs" / "x").exists()
+
+
+def test_a_picture_that_cannot_be_read_leaves_no_half_run_behind(tmp_path):
+    folder = write_data(tmp_path / "drawn", per_class=2, seed=50)
+    (folder / "normal_0.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"normal_0\.png"):
+        train(Order("x", (str(folder),), small_recipe(validation=0.0, keep="last"), "none", 0), tmp_path / "runs")
+    assert not (tmp_path / "runs" / "x").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(folder, tmp_path, seed):
+    with pytest.raises(ConfigError, match="seed"):
+        train(Order("x", (str(folder),), small_recipe(), "none", seed), tmp_path)
 
 
 def test_one_class_alone_is_refused():
