@@ -52,6 +52,8 @@ def train(order: Order, out: Path = RUNS) -> Path:
         raise RunError(order.name, "a name that is a path or starts with a dot", "a plain name")
     if path.exists():
         raise RunError(order.name, "a run of that name", "another --name, or --resume to go on with it")
+    if not 0 <= order.seed < 2**32:
+        raise ConfigError("seed", str(order.seed), "a whole number from 0 to 4294967295")
     table = data.load_table([Path(folder) for folder in order.folders])
     parts = split(table, order.recipe, order.seed)
     labels = class_names(table["label"])
@@ -103,9 +105,7 @@ def split(table: "pd.DataFrame", recipe: Recipe, seed: int) -> np.ndarray:
 
 
 def _check_parts(table: "pd.DataFrame", parts: np.ndarray, order: Order) -> None:
-    """DataError or ConfigError for what would fail only after hours: no images to learn or to select on."""
-    if not 0 <= order.seed < 2**32:
-        raise ConfigError("seed", str(order.seed), "a whole number from 0 to 4294967295")
+    """DataError for what would fail only after hours: no images to learn or to select on."""
     missing = sorted(set(table["label"]).difference(table["label"][parts == "train"]))
     if missing:
         raise DataError("label", f"no training image of {missing[0]!r}", "training images of each class")
