@@ -108,8 +108,9 @@ class Trainer:
         for block in self.model.features[: recipe.frozen]:
             block.eval()
         tally = Tally(int(data.targets.max()) + 1)
+        size = recipe.size_at(self.epoch)
         batches = prefetch(
-            lambda step: data.views.random_batch(parts[step], recipe.augment, (self.seed, self.epoch)),
+            lambda step: data.views.random_batch(parts[step], recipe.augment, (self.seed, self.epoch), size),
             self.steps,
         )
         for step, batch in enumerate(batches):

@@ -1,5 +1,7 @@
 """The one reader of images: bytes in, slices out; whatever cannot be read comes out as an error value."""
 
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 
@@ -7,7 +9,16 @@ from core.errors import ImageError
 from core.limits import EXPECTED, LIMITS, Budget, Limits, as_errors, clean_name
 from core.slices import Slice
 
-__all__ = ["HEAD_BYTES", "LIMITS", "SUFFIXES", "Limits", "iter_slices", "looks_like_image", "read_slices"]
+__all__ = [
+    "HEAD_BYTES",
+    "LIMITS",
+    "SUFFIXES",
+    "Limits",
+    "iter_slices",
+    "looks_like_image",
+    "read_file",
+    "read_slices",
+]
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp",
@@ -71,6 +82,21 @@ def kind_of(head: bytes) -> str | None:
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
     return None
+
+
+def read_file(path: str) -> bytes:
+    """A file's bytes; ImageError for what cannot be opened, is no regular file, or is larger than a file may be."""
+    try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            raise ImageError(path, "a folder, device or pipe", "a regular file")
+        if about.st_size > LIMITS.file_bytes:
+            raise ImageError(path, f"{about.st_size:,} bytes", f"at most {LIMITS.file_bytes:,} bytes a file")
+        with open(path, "rb") as opened:
+            return opened.read()
+    except OSError as error:
+        found = error.strerror or "a file that cannot be opened"
+        raise ImageError(path, found, "a readable file") from error
 
 
 def looks_like_image(head: bytes) -> bool:

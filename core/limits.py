@@ -22,6 +22,7 @@ class Limits:
     slice_pixels     pixels of one slice
     total_pixels     pixels of all slices of a file; an archive counts as one file
     frames           slices of a file; an archive counts as one file
+    file_bytes       bytes of a file on disk
     archive_bytes    bytes of an archive or a compressed file, counted while inflating
     archive_members  entries of an archive
     """
@@ -29,6 +30,7 @@ class Limits:
     slice_pixels: int = 25_000_000
     total_pixels: int = 300_000_000
     frames: int = 1_000
+    file_bytes: int = 2 * 1024**3
     archive_bytes: int = 200 * 1024**2
     archive_members: int = 2_000
 

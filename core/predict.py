@@ -15,18 +15,16 @@ import cv2
 import numpy as np
 
 from core.errors import ConfigError, ImageError
-from core.images import HEAD_BYTES, SUFFIXES, iter_slices, looks_like_image
+from core.images import HEAD_BYTES, SUFFIXES, iter_slices, looks_like_image, read_file
 from core.labels import title
 from core.overlay import display_grey, overlay
-from core.predictor import BATCH, Prediction, Predictor
-from core.preprocess import Prepared
+from core.predictor import Prediction, Predictor
 from core.slices import Slice
 
-AHEAD = 2 * BATCH
-"""Files begun ahead of the network; one may hold many slices, of which all but the first wait undecoded."""
+AHEAD = 32
+"""Files begun, and slices given to the network, ahead of the result that is written next."""
 
-Ready = tuple[Slice | ImageError, Prepared | None]
-"""What was read of a slice, and what the network will see of it; None with an error."""
+Outcome = tuple[Slice, Prediction] | ImageError
 
 
 def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, heatmaps: Path | None) -> int:
@@ -34,7 +32,7 @@ def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, he
 
     Raises RunError for a run that cannot be loaded. A file that cannot be read is a line with `error`.
     """
-    predictor = Predictor.load(run)
+    predictor = Predictor.load(run, threads=1)
     if heatmaps is not None:
         try:
             heatmaps.mkdir(parents=True, exist_ok=True)
@@ -56,27 +54,49 @@ def results(
 ) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
     """For each slice in order: the slice with its prediction (None where it was not read), and its line.
 
-    The folder `leave_out` is not walked through.
+    Every core reads, prepares and classifies slices of its own, which on small pictures is faster than
+    sharing out one batch: `predictor` is best loaded with `threads=1`. The folder `leave_out` is not walked.
     """
-    waiting: list[Ready] = []
-    for item in read_ahead(predictor, walk(paths, leave_out)):
-        waiting.append(item)
-        if len(waiting) >= BATCH:
-            yield from _flush(predictor, waiting)
-            waiting = []
-    yield from _flush(predictor, waiting)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for item in _ahead(pool, _classifier(predictor), _read(pool, walk(paths, leave_out))):
+            if isinstance(item, ImageError):
+                error = f"found {item.found}; expected {item.expected}"
+                yield None, {"path": item.name, "frame": None, "error": error}
+            else:
+                yield item, line(item[1])
 
 
-def read_ahead(predictor: Predictor, files: Iterable[str]) -> Iterator[Ready]:
-    """Every slice of every file in order, made ready for the network; files are begun ahead in threads."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        ahead: deque[Future] = deque()
-        for file in files:
-            ahead.append(pool.submit(_start, predictor, file))
-            if len(ahead) > AHEAD:
-                yield from _drain(ahead.popleft())
-        while ahead:
-            yield from _drain(ahead.popleft())
+def _read(pool: ThreadPoolExecutor, files: Iterable[str]) -> Iterator[Slice | ImageError]:
+    """Every slice of every file in order; files are begun ahead, their first slice decoded."""
+    for started in _ahead(pool, _start, files):
+        yield from started
+
+
+def _start(file: str) -> Iterator[Slice | ImageError]:
+    """The slices of a file; the first is decoded here and now, those after it when asked for."""
+    try:
+        slices = iter_slices(read_file(file), file)
+    except ImageError as error:
+        return iter([error])
+    return chain(list(islice(slices, 1)), slices)
+
+
+def _classifier(predictor: Predictor) -> Callable[[Slice | ImageError], Outcome]:
+    def classify(item: Slice | ImageError) -> Outcome:
+        return item if isinstance(item, ImageError) else (item, predictor.predict([item])[0])
+
+    return classify
+
+
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """work(item) of every item in order, up to AHEAD of them begun in the pool before they are asked for."""
+    waiting: deque[Future] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def walk(paths: Sequence[str], leave_out: Path | None = None) -> Iterator[str]:
@@ -110,37 +130,6 @@ def _looks_like_image(file: str) -> bool:
             return looks_like_image(opened.read(HEAD_BYTES))
     except OSError:
         return False
-
-
-def _start(predictor: Predictor, file: str) -> Iterator[Ready]:
-    """The slices of a file; the first is decoded and prepared here and now, those after it when asked for."""
-    try:
-        with open(file, "rb") as opened:
-            content = opened.read()
-    except OSError as error:
-        found = error.strerror or "a file that cannot be opened"
-        return iter([(ImageError(file, found, "a readable file"), None)])
-    ready = (_ready(predictor, item) for item in iter_slices(content, file))
-    return chain(list(islice(ready, 1)), ready)
-
-
-def _ready(predictor: Predictor, item: Slice | ImageError) -> Ready:
-    return item, predictor.prepare(item) if isinstance(item, Slice) else None
-
-
-def _drain(started: Future) -> Iterator[Ready]:
-    yield from started.result()
-
-
-def _flush(predictor: Predictor, waiting: list[Ready]) -> Iterator[tuple[tuple[Slice, Prediction] | None, dict]]:
-    read = [(item, prepared) for item, prepared in waiting if prepared is not None]
-    found = iter(predictor.predict([item for item, _ in read], [prepared for _, prepared in read]))
-    for item, _ in waiting:
-        if isinstance(item, ImageError):
-            yield None, {"path": item.name, "frame": None, "error": f"found {item.found}; expected {item.expected}"}
-        else:
-            prediction = next(found)
-            yield (item, prediction), line(prediction)
 
 
 def line(prediction: Prediction) -> dict[str, Any]:

@@ -139,13 +139,7 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
     inner = widen(field.box, config.margin, slice_.pixels.shape)
     rows = round(config.size * box.height / inner.height)
     columns = round(config.size * box.width / inner.width)
-    cut = _cut(slice_.pixels, box)
-    if slice_.unit == "grey" and field.soft_level - field.lung_level >= MIN_CONTRAST:
-        scale = (config.soft_hu - config.lung_hu) / (field.soft_level - field.lung_level)
-        cut = (cut.astype(np.float32) - field.lung_level) * scale + config.lung_hu
-    elif slice_.unit == "grey":
-        cut = cut.astype(np.float32) * (config.window_width / 255) + config.window_center - config.window_width / 2
-    grey = window(cut, config.window_center, config.window_width)
+    grey = _harmonised(_cut(slice_.pixels, box), slice_.unit, field, config)
     per_row, per_column = rows / box.height, columns / box.width
     shown = (
         (inner.top - box.top) * per_row,
@@ -154,6 +148,21 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
         inner.width * per_column,
     )
     return Prepared(_resize(grey, rows, columns), box, True, shown)
+
+
+def _harmonised(pixels: np.ndarray, unit: str, field: LungField, config: PreprocessConfig) -> np.ndarray:
+    """uint8 (h, w): Hounsfield units through the window; display grey as if its levels had gone through it."""
+    center, width = config.window_center, config.window_width
+    if unit == "hu":
+        return window(pixels, center, width)
+    if pixels.dtype == np.uint8:
+        levels = np.arange(256, dtype=np.float32)
+        return cv2.LUT(pixels, _harmonised(levels, unit, field, config).reshape(1, 256))
+    dark, bright, dark_hu, bright_hu = field.lung_level, field.soft_level, config.lung_hu, config.soft_hu
+    if bright - dark < MIN_CONTRAST:
+        dark, bright, dark_hu, bright_hu = 0.0, 255.0, center - width / 2, center + width / 2
+    scale = (bright_hu - dark_hu) / (bright - dark)
+    return window((pixels.astype(np.float32) - dark) * scale + dark_hu, center, width)
 
 
 def find_lung_field(slice_: Slice) -> LungField | None:

@@ -22,6 +22,8 @@ class Recipe:
     dropout, hidden       of the head; hidden units of the paper's head
     frozen                number of first feature blocks left as they came, batch norms included
     epochs, batch_size    passes over as many slices as there are; slices a step
+    small_size, small_share   the first epochs, as this share of all, show views of that side: faster,
+                          and the network grows used to more than one scale
     optimizer             "sgd" (momentum) or "adamw"
     learning_rate         of the head; the backbone's is this times `backbone_factor`
     momentum, weight_decay
@@ -47,6 +49,8 @@ class Recipe:
     frozen: int = 0
     epochs: int = 10
     batch_size: int = 32
+    small_size: int = 0
+    small_share: float = 0.0
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     backbone_factor: float = 1.0
@@ -73,6 +77,11 @@ class Recipe:
         _in_range("epochs", self.epochs, 1, 10_000)
         _in_range("batch_size", self.batch_size, 2, 4096)
         _in_range("learning_rate", self.learning_rate, 1e-9, 10)
+        _in_range("small_share", self.small_share, 0, 1)
+        if self.small_share > 0:
+            _in_range("small_size", self.small_size, 32, self.preprocess.size)
+            if self.augment is None:
+                raise ConfigError("small_share", str(self.small_share), "0 where there is no [augment]")
         for name in ("frozen", "hidden", "step_size"):
             _in_range(name, getattr(self, name), 0 if name == "frozen" else 1, 10_000)
         _in_range("weight_decay", self.weight_decay, 0, 10)
@@ -83,6 +92,11 @@ class Recipe:
         _in_range("validation", self.validation, 0, 0.9)
         if self.validation == 0 and self.keep == "best":
             raise ConfigError("keep", "'best' with validation = 0", "'last', or a share of groups for validation")
+
+    def size_at(self, epoch: int) -> int:
+        """Side in pixels of the views of an epoch, from 0."""
+        small = epoch < round(self.epochs * self.small_share)
+        return self.small_size if small else self.preprocess.size
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -35,15 +35,21 @@ class Views:
         """(b, 1, size, size) uint8, the very pictures that prediction sees."""
         return self.plain[indices][:, None]
 
-    def random_batch(self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...]) -> np.ndarray:
-        """(b, 1, size, size) uint8 random views; the i-th depends on `seed`, its place and its slice alone."""
+    def random_batch(
+        self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...], size: int | None = None
+    ) -> np.ndarray:
+        """(b, 1, size, size) uint8 random views; the i-th depends on `seed`, its place and its slice alone.
+
+        `size` None: the size that prediction sees. Without a `config` the views are those of `plain_batch`.
+        """
         if config is None:
             return self.plain_batch(indices)
-        batch = np.empty((len(indices), 1, self.size, self.size), np.uint8)
+        size = size or self.size
+        batch = np.empty((len(indices), 1, size, size), np.uint8)
         for place, index in enumerate(indices):
             rng = np.random.default_rng((*seed, place, int(index)))
             wide = self.wide[index]
-            batch[place, 0] = augment(wide.image, wide.inner, self.size, config, rng)
+            batch[place, 0] = augment(wide.image, wide.inner, size, config, rng)
         return batch
 
 

@@ -82,7 +82,9 @@ def bench_inference(rounds: int) -> None:
 def bench_folder(rounds: int) -> None:
     """A folder of 512 x 512 PNG slices through `predict`, against Pillow, torchvision and torch eager."""
     from core.predict import predict_to
+    from core.predictor import Predictor
 
+    size = Predictor.load().preprocess.size
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_slices(folder, SLICES)
@@ -90,7 +92,7 @@ def bench_folder(rounds: int) -> None:
         compare(
             f"folder of {SLICES} slices",
             "a plain torchvision loop",
-            lambda: plain_folder(folder),
+            lambda: plain_folder(folder, size),
             lambda: predict_to(sink, [str(folder)], None, "json", None),
             rounds,
         )
@@ -109,8 +111,8 @@ def write_slices(folder: Path, count: int) -> None:
         (folder / f"{number:04d}.png").write_bytes(png_bytes(Slice(moved, "hu", "")))
 
 
-def plain_folder(folder: Path) -> list[int]:
-    """What a first script would be: open, transform, one forward pass a picture."""
+def plain_folder(folder: Path, size: int) -> list[int]:
+    """What a first script would be: open, transform, one forward pass a picture of the size that ours sees."""
     import torch
     from PIL import Image
 
@@ -121,7 +123,7 @@ def plain_folder(folder: Path) -> list[int]:
 
     model = torchvision.models.mobilenet_v2(num_classes=3).eval()
     change = transforms.Compose([
-        transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
+        transforms.Resize(size * 8 // 7), transforms.CenterCrop(size), transforms.ToTensor(),
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ])  # fmt: skip
     found = []
@@ -133,7 +135,9 @@ def plain_folder(folder: Path) -> list[int]:
 
 
 def bench_training(rounds: int) -> None:
-    """An epoch of the lung recipe over decoded slices, against a plain float32 loop that decodes every time."""
+    """An epoch of the lung recipe at its full size, slices decoded, against a float32 loop that decodes them."""
+    import dataclasses
+
     import pandas as pd
 
     from core.fit import LabelledViews, Trainer
@@ -141,7 +145,7 @@ def bench_training(rounds: int) -> None:
     from core.recipe import load_recipe
     from core.views import load_views
 
-    recipe = load_recipe("lung")
+    recipe = dataclasses.replace(load_recipe("lung"), small_share=0.0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_slices(folder, 128)
@@ -154,13 +158,13 @@ def bench_training(rounds: int) -> None:
         compare(
             f"training, an epoch of {len(paths)} slices",
             "a plain float32 loop",
-            lambda: plain_epoch(paths, targets, recipe.batch_size),
+            lambda: plain_epoch(paths, targets, recipe.batch_size, recipe.preprocess.size),
             trainer.run_epoch,
             rounds,
         )
 
 
-def plain_epoch(paths: list[str], targets: np.ndarray, batch_size: int) -> None:
+def plain_epoch(paths: list[str], targets: np.ndarray, batch_size: int, size: int) -> None:
     """Open, random crop and flip, forward, backward, step: all of the network in float32, nothing cached."""
     import torch
     from PIL import Image
@@ -173,7 +177,7 @@ def plain_epoch(paths: list[str], targets: np.ndarray, batch_size: int) -> None:
     model = torchvision.models.mobilenet_v2(num_classes=3).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     change = transforms.Compose([
-        transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
+        transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ])  # fmt: skip
     for start in range(0, len(paths), batch_size):

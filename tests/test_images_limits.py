@@ -1,5 +1,6 @@
 """What a file may ask for is checked from its header, before anything is decoded."""
 
+import os
 import struct
 import zlib
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from core.errors import ImageError
-from core.images import LIMITS, Limits, iter_slices, read_slices
+from core.images import LIMITS, Limits, iter_slices, read_file, read_slices
 from tests.made_images import dicom, encoded, nifti, png, stored_values, zipped
 
 GREY = (stored_values() // 8).astype(np.uint8)  # 24 x 32 = 768 pixels
@@ -31,7 +32,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def test_the_limits_are_those_that_the_pages_state():
-    assert Limits(25_000_000, 300_000_000, 1_000, 209_715_200, 2_000) == LIMITS
+    assert Limits(25_000_000, 300_000_000, 1_000, 2_147_483_648, 209_715_200, 2_000) == LIMITS
 
 
 @pytest.mark.parametrize(("width", "height"), [(5001, 5000), (12_000, 12_000)])
@@ -85,3 +86,18 @@ def test_an_archive_counts_as_one_file():
     found = list(iter_slices(data, "a.zip", Limits(frames=2)))
     assert [type(item).__name__ for item in found] == ["Slice", "Slice", "ImageError"]
     assert found[2].found == "3 slices in one file"
+
+
+def test_a_file_of_too_many_bytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    file = tmp_path / "long.png"
+    with file.open("wb") as opened:
+        opened.truncate(LIMITS.file_bytes + 1)  # a sparse file: nothing is written
+    with pytest.raises(ImageError, match=r"long\.png: found 2,147,483,649 bytes; expected at most"):
+        read_file(str(file))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ImageError, match="expected a regular file"):
+        read_file(str(tmp_path / "pipe"))

@@ -47,6 +47,9 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path):
         ("frozen = -1", "frozen"),
         ("step_size = 0", "step_size"),
         ("chosen = 'x'", "chosen.*a mapping"),
+        ("small_share = 1.5", "small_share"),
+        ("small_share = 0.5\nsmall_size = 400\n[augment]", "small_size.*32 to 224"),
+        ("small_share = 0.5\nsmall_size = 96", "small_share.*augment"),
     ],
 )
 def test_a_faulty_recipe_is_refused_by_name(tmp_path, text, words):
@@ -54,6 +57,11 @@ def test_a_faulty_recipe_is_refused_by_name(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         load_recipe(str(file))
+
+
+def test_the_first_epochs_show_smaller_views():
+    recipe = load_recipe("lung", epochs=5, small_share=0.6, small_size=96)
+    assert [recipe.size_at(epoch) for epoch in range(5)] == [96, 96, 96] + [recipe.preprocess.size] * 2
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():

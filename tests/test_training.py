@@ -23,6 +23,8 @@ from tests.made_runs import small_recipe, write_data
 
 TOML = """
 epochs = 3
+small_size = 48
+small_share = 0.34
 batch_size = 4
 learning_rate = 0.002
 validation = 0.34
