@@ -42,7 +42,9 @@ def _sections(run: Run) -> Iterator[str]:
             "Brier score and calibration error a little."
         )
         yield from _evaluation(metrics["grouped_validation"])
-        yield from _by_source(metrics["grouped_validation"].get("by_source", {}), config["labels"])
+        yield from _sliced(metrics["grouped_validation"].get("by_source", {}), config["labels"])
+        for column, found in metrics["grouped_validation"].get("by_column", {}).items():
+            yield from _sliced(found, config["labels"], column.capitalize())
     for part in ("validation", "test"):
         if part in metrics:
             yield f"## The run's own {part} images"
@@ -57,7 +59,7 @@ def _sections(run: Run) -> Iterator[str]:
 
 
 def _left_out(results: dict[str, Any], labels: list[str]) -> Iterator[str]:
-    yield from _by_source(results, labels)
+    yield from _sliced(results, labels)
     lines = [
         f"- {source}: normal against diseased, AUC {_estimate(found['diseased_auc'])}"
         for source, found in results.items()
@@ -67,15 +69,15 @@ def _left_out(results: dict[str, Any], labels: list[str]) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _by_source(results: dict[str, Any], labels: list[str]) -> Iterator[str]:
-    rows = [["Source", "Class", "Slices (groups)", "Called correctly"]]
-    for source, found in results.items():
+def _sliced(results: dict[str, Any], labels: list[str], column: str = "Source") -> Iterator[str]:
+    rows = [[column, "Class", "Slices (groups)", "Called correctly"]]
+    for value, found in results.items():
         for label in labels:
             report = found["classes"][label]
             if report["support"]:
                 rows.append(
                     [
-                        source,
+                        value,
                         title(label),
                         f"{report['support']} ({report['groups']})",
                         _estimate(report["sensitivity"]),

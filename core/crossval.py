@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SCHEMES = {"group": "grouped_validation", "source": "leave_one_source_out"}
 """The name of each scheme on the command line, and of its results in metrics.json."""
 
+MOST_VALUES = 12
+"""A manifest column of more different values is not one to slice results by."""
+
 
 def cross_validate(
     run: str | Path, folders: Sequence[Path], weights: str, scheme: str, n_folds: int = 5
@@ -171,8 +174,17 @@ def _by_source(frame: "pd.DataFrame", labels: Sequence[str]) -> dict[str, Any]:
 
 
 def _together(frame: "pd.DataFrame", labels: Sequence[str]) -> dict[str, Any]:
-    """Grouped folds: one evaluation of all, and one a source."""
-    return metrics.evaluate_frame(frame, labels).to_json() | {"by_source": _by_source(frame, labels)}
+    """Grouped folds: one evaluation of all, one a source, and one a value of each further manifest column."""
+    known = (*data.TABLE_COLUMNS, "scheme", *(f"{kind}_{label}" for kind in ("logit", "p") for label in labels))
+    further = [name for name in frame.columns if name not in known and frame[name].nunique() <= MOST_VALUES]
+    by_column = {
+        name: {value: part.to_json() for value, part in metrics.evaluate_by(frame, name, labels).items()}
+        for name in further
+    }
+    return metrics.evaluate_frame(frame, labels).to_json() | {
+        "by_source": _by_source(frame, labels),
+        "by_column": by_column,
+    }
 
 
 def _logits(frame: "pd.DataFrame", labels: Sequence[str]) -> np.ndarray:
