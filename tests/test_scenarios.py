@@ -1,0 +1,126 @@
+"""Scenario files: what a person writes is understood, what is written is read back to the last digit."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market.errors import ParameterError
+from market.scenarios import Scenario, parse_scenario, read_scenario, scenario_text, write_scenario
+
+BY_HAND = """\
+name: Cheaper AI, higher uptake
+note: Asked by the board in May.
+setting: us
+seed: 7
+overrides:
+  c_ai_scan: 6.5
+  uptake: 25e-2
+  n_readers: 2
+"""
+
+printable = st.text(max_size=30).filter(str.isprintable)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+ids = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True) | st.sampled_from(["on", "no", "null", "true", "e1"])
+
+
+def test_a_file_written_by_hand_is_understood():
+    found = parse_scenario(BY_HAND)
+    assert (found.name, found.setting, found.seed) == ("Cheaper AI, higher uptake", "us", 7)
+    assert dict(found.overrides) == {"c_ai_scan": 6.5, "uptake": 0.25, "n_readers": 2.0}
+
+
+def test_note_seed_and_overrides_may_be_left_out_or_empty():
+    assert parse_scenario("name: x\nsetting: uk\n") == Scenario("x", "uk", seed=0)
+    assert parse_scenario("name: x\nsetting: uk\noverrides:\nnote:\n") == Scenario("x", "uk")
+
+
+@given(
+    name=printable.filter(str.strip),
+    note=st.text(st.characters(exclude_categories=["C"]) | st.just("\n"), max_size=60),
+    setting=st.sampled_from(["us", "uk", "eu", "cn"]),
+    seed=st.integers(0, 2**63 - 1),
+    overrides=st.dictionaries(ids, floats, max_size=5),
+)
+@settings(max_examples=150, deadline=None)
+def test_every_scenario_survives_being_written_and_read(name, note, setting, seed, overrides):
+    note = "".join(character for character in note if character == "\n" or character.isprintable())
+    scenario = Scenario(name, setting, seed, overrides, note)
+    found = parse_scenario(scenario_text(scenario))
+    assert found == scenario
+    assert [value.hex() for _, value in found.overrides] == [value.hex() for _, value in scenario.overrides]
+
+
+@pytest.mark.parametrize("value", [1e-5, 0.1 + 0.2, 1e22, 5e-324, -0.0, 1.7976931348623157e308, 3.0])
+def test_floats_that_yaml_writes_oddly_come_back_exactly(value):
+    ((_, found),) = parse_scenario(scenario_text(Scenario("x", "us", overrides={"a": value}))).overrides
+    assert found.hex() == value.hex()
+
+
+@pytest.mark.parametrize("text", ["1e-5", "no", "12:30", "null", "2024-01-01", "~", " lead", "a: b # c", "'\"\\"])
+def test_names_that_look_like_something_else_stay_text(text):
+    assert parse_scenario(scenario_text(Scenario(text, "us", note=text))).name == text
+
+
+def test_equal_scenarios_are_equal_keys_whatever_the_order_of_their_overrides():
+    one = Scenario("x", "us", 1, {"b": 2, "a": 1})
+    other = Scenario("x", "us", 1, {"a": 1.0, "b": 2.0})
+    assert one == other and hash(one) == hash(other)
+    assert one != Scenario("x", "us", 1, {"a": 1.0, "b": 2.5})
+
+
+def test_a_file_is_written_whole_and_leaves_nothing_else_behind(tmp_path):
+    path = tmp_path / "board.yaml"
+    write_scenario(parse_scenario(BY_HAND), path)
+    write_scenario(Scenario("second", "uk"), path)
+    assert read_scenario(path) == Scenario("second", "uk")
+    assert [file.name for file in tmp_path.iterdir()] == ["board.yaml"]
+    with pytest.raises(ParameterError, match=r"board.yaml: found a file that cannot be written"):
+        write_scenario(Scenario("x", "us"), tmp_path / "nowhere" / "board.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "found nothing; expected the fields name"),
+        ("- a\n- b\n", "found list"),
+        ("name: x\n", "f.yaml: setting: found nothing"),
+        ("setting: us\n", "f.yaml: name: found nothing"),
+        ("name: x\nsetting: us\nname: y\n", r"f.yaml \(line 3\): found the key name a second time"),
+        ("name: x\nsetting: us\noverrides:\n  a: 1\n  a: 2\n", r"\(line 5\): found the key a a second time"),
+        ("name: x\nsetting: us\ncolour: red\n", "f.yaml: colour: found an unknown field"),
+        ("name: x\nsetting: France\n", "f.yaml: setting: found 'France'; expected one of us, uk, eu, cn"),
+        ("name: 7\nsetting: us\n", "f.yaml: name: found 7; expected text"),
+        ("name: ' '\nsetting: us\n", "f.yaml: name"),
+        (f"name: {'x' * 121}\nsetting: us\n", "121 characters; expected 120 at most"),
+        ('name: "a\\nb"\nsetting: us\n', r"the character '\\n'"),
+        ("name: x\nsetting: us\nseed: 1.5\n", "f.yaml: seed: found 1.5"),
+        ("name: x\nsetting: us\nseed: -1\n", "f.yaml: seed: found -1"),
+        ("name: x\nsetting: us\nseed: true\n", "f.yaml: seed: found True"),
+        ("name: x\nsetting: us\noverrides: [1]\n", "f.yaml: overrides: found"),
+        (
+            "name: x\nsetting: us\noverrides:\n  a: high\n",
+            "f.yaml: overrides.a: found 'high'; expected a finite number",
+        ),
+        ("name: x\nsetting: us\noverrides:\n  a: .nan\n", "f.yaml: overrides.a: found nan"),
+        (f"name: x\nsetting: us\noverrides:\n  a: 1{'0' * 400}\n", "f.yaml: overrides.a"),
+        ("name: x\nsetting: us\noverrides:\n  no: 1\n", "found False; expected the id of a parameter"),
+        ("name: x\nsetting: us\noverrides: {a: {b: 1}}\n", "f.yaml: overrides.a"),
+        ("name: [\n", "f.yaml"),
+    ],
+)
+def test_a_scenario_that_breaks_a_rule_is_refused_by_file_and_field(tmp_path, text, words):
+    path = tmp_path / "f.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=words):
+        read_scenario(path)
+
+
+def test_a_file_that_is_missing_huge_or_no_text_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match=r"f.yaml: found no readable file"):
+        read_scenario(tmp_path / "f.yaml")
+    (tmp_path / "f.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ParameterError, match="not UTF-8"):
+        read_scenario(tmp_path / "f.yaml")
+    (tmp_path / "f.yaml").write_text("# " + "x" * 1_000_000)
+    with pytest.raises(ParameterError, match="1,000,002 bytes; expected 1,000,000 at most"):
+        read_scenario(tmp_path / "f.yaml")
