@@ -83,7 +83,7 @@ def run(
     n_sim = Parameters(parameters).n_sim()
     starts = range(0, n_sim, CHUNK_DRAWS)
     if len(starts) == 1:
-        parts = [_run_chunk(parameters, table, strategies)]
+        parts = [_run_chunk(parameters if n_sim == 1 else _without_constants(parameters), table, strategies)]
     else:
         varying = _without_constants(parameters)
         with ThreadPoolExecutor(N_THREADS) as pool:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.market_bench import bench_market
+
 ROOT = Path(__file__).resolve().parent.parent
 SLICES = 500
 FIRST = """
@@ -31,6 +33,7 @@ def main() -> int:
     bench_folder(max(2, rounds // 2))
     bench_training(max(2, rounds // 2))
     bench_start(rounds)
+    bench_market(rounds)
     return 0
 
 
