@@ -27,7 +27,15 @@ from numpy.typing import ArrayLike
 from market import finance, lung
 from market.errors import InputError
 from market.lung_trace import LungTrace, trace_screens
-from market.natural_history import CYCLES_PER_YEAR, STAGES, LifeTable, Parameters, natural_history
+from market.natural_history import (
+    CYCLE_YEARS,
+    CYCLES_PER_YEAR,
+    STAGES,
+    LifeTable,
+    Parameters,
+    by_group,
+    natural_history,
+)
 from market.reading import MINUTES_PER_HOUR, MODES, minutes_per_screen, read_screen
 from market.screening import NO_SCREENING, STRATEGIES, schedule, screens
 
@@ -351,13 +359,15 @@ def _trace_years(
     first, later = (
         replace(screen, attendance=offered * screen.attendance) for screen in screens(parameters, modes)
     )
-    rounds = {t: later if t else first for t in schedule(parameters) if t <= history.n_cycles}
-    return _by_year(trace_screens(history, get, rounds, strategies), n_years)
+    # A screen at the end of the last cycle is the next year's.
+    rounds = {t: later if t else first for t in schedule(parameters) if t < history.n_cycles}
+    return _by_year(trace_screens(history, get, rounds, strategies), get, n_years)
 
 
-def _by_year(trace: LungTrace, n_years: int) -> dict[str, np.ndarray]:
+def _by_year(trace: LungTrace, get: Parameters, n_years: int) -> dict[str, np.ndarray]:
     """Sums of cycles, {name: (strategy, year, sim)}: screens belong to the year they begin, diagnoses and
-    deaths to the year in which their cycle ends, and life between two years half to each."""
+    deaths to the year in which their cycle ends, and life between two years half to each, but for those whom the
+    screen between them finds: they are the second year's."""
     rows = np.arange(n_years * CYCLES_PER_YEAR + 1)
     beginning = (rows // CYCLES_PER_YEAR == np.arange(n_years)[:, None]).astype(float)
     ending = (np.maximum(rows - 1, 0) // CYCLES_PER_YEAR == np.arange(n_years)[:, None]).astype(float)
@@ -374,7 +384,11 @@ def _by_year(trace: LungTrace, n_years: int) -> dict[str, np.ndarray]:
         found[f"diagnosed_{stage}"] = years(beginning, diagnoses[0]) + years(ending, diagnoses[1])
     for item in ("entry", "scan", "reading", "incidental", "false_positive", "complication"):
         found[f"cost_{item}"] = years(beginning, trace.costs[item])
-    found["cost_continuing"] = years(living, trace.costs["continuing"])
+    cost = by_group(get, "c_continuing_{}")
+    at_screens = CYCLE_YEARS * sum(
+        trace.events[f"screen_diagnosis_{stage}"] * c for stage, c in zip(STAGES, cost, strict=True)
+    )
+    found["cost_continuing"] = years(living, trace.costs["continuing"]) + years(beginning - living, at_screens)
     found["cost_terminal"] = years(ending, trace.costs["terminal"])
     return found
 

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from market.distributions import uniforms
 from market.errors import MarketError
 from market.lung_trace import LungTrace, trace_screens
-from market.natural_history import CYCLES_PER_YEAR, STAGES, LifeTable, Parameters, natural_history
+from market.natural_history import CYCLES_PER_YEAR, GROUPS, STAGES, LifeTable, Parameters, natural_history
 from market.parameters import ParameterSet, fitted
 from market.screening import Screen, screens
 
@@ -90,7 +90,7 @@ def run_trial(parameters: Mapping[str, ArrayLike], table: LifeTable, n_cycles: i
         "start_age": ages,
         "share_male": inputs["share_male"]["values"][0],
         "onset_ratio": 1.0,
-        "hr_lung_death_era": 1.0,
+        **{f"hr_lung_death_era_{group}": 1.0 for group in GROUPS},
         "reader_sensitivity_first": sensitivity[0],
         "reader_sensitivity_later": sensitivity[1],
     }

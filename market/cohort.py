@@ -25,6 +25,8 @@ FEW_STATES = 8
 BLOCK_VALUES = 65_536
 """Matrices are worked off in blocks of about this many values (half a megabyte), which stay in cache."""
 
+NOT_REAL = (str, bytes, complex, np.complexfloating)
+
 METHODS = ("none", "half-cycle", "simpson", "simpson-darth")
 
 
@@ -287,11 +289,18 @@ def broadcast_sims(**shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def number_array(name: str, values: ArrayLike) -> np.ndarray:
-    """Values as an array of floats; InputError for anything that is not numbers."""
+    """Values as an array of floats; InputError for anything that is not real numbers, text of them included."""
+    unfit = InputError(name, f"{type(values).__name__} that is not an array of numbers", "numbers")
     try:
-        return np.asarray(values, dtype=float)
+        array = np.asarray(values)
+        # Objects are numbers such as Decimal, or columns of a frame; float() would read text and drop parts.
+        if array.dtype.kind == "O" and not any(isinstance(value, NOT_REAL) for value in array.flat):
+            return array.astype(float)
     except (TypeError, ValueError):
-        raise InputError(name, f"{type(values).__name__} that is not an array of numbers", "numbers") from None
+        raise unfit from None
+    if array.dtype.kind not in "biuf":
+        raise unfit
+    return array.astype(float, copy=False)
 
 
 def finite_array(name: str, values: ArrayLike) -> np.ndarray:

@@ -40,16 +40,17 @@ SQL = Path(__file__).resolve().parent / "sql"
 CONFIG = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 """Nothing is fetched from the network."""
 
+_LOG_DAMAGE = ("Corrupt WAL file", "Failure while replaying WAL")
 _DAMAGE = (
+    *_LOG_DAMAGE,
     "not a valid DuckDB database file",
     "Corrupt database file",
-    "Corrupt WAL file",
-    "Failure while replaying WAL",
     "Could not read enough bytes",
     "Failed to deserialize",
 )
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _STALE_SECONDS = 3600
+_MOST_SET_ASIDE = 3  # files that one opening sets aside: a log, the database, and one more of another process
 
 
 @cache
@@ -424,6 +425,7 @@ class ScenarioStore:
         """The connection, and whether it can only read: then another process reads too, or the file is locked
         against writing. Waits while another process has the file."""
         deadline = time.monotonic() + self.wait_seconds
+        set_aside = 0
         while True:
             if not self.path.exists():
                 _create_store(self.path)
@@ -431,7 +433,8 @@ class ScenarioStore:
                 return self._opened(read_only=False), False
             except duckdb.Error as error:
                 problem = error
-            if _is_damage(problem):
+            if _is_damage(problem) and set_aside < _MOST_SET_ASIDE:
+                set_aside += 1
                 self._warnings.append(_set_aside(self.path, problem))
                 continue
             if not (_is_lock(problem) or _is_refusal(problem)):
@@ -557,8 +560,11 @@ def _refuse(path: Path, error: duckdb.Error) -> NoReturn:
 
 def _set_aside(path: Path, error: duckdb.Error) -> str:
     """Rename a damaged file, or only its log where just that is damaged; a sentence for `warnings`."""
-    only_log = "WAL" in str(error)
+    text = str(error).replace(str(path), "").replace(str(path.absolute()), "")  # a path may hold any words
+    only_log = any(sign in text for sign in _LOG_DAMAGE)
     names = _rename_aside(path, only_log)
+    if only_log and not names:  # no log to rename, so the damage is in the file
+        only_log, names = False, _rename_aside(path)
     lost = "what was saved last may be missing" if only_log else "a new one was begun"
     return f"{path.name} was damaged ({str(error).splitlines()[0]}); set aside as {', '.join(names)}, and {lost}."
 

@@ -4,12 +4,15 @@ A scenario is a published analogue, a diffusion of imaging equipment through hos
 fast, its ceiling how far. To them come, in all scenarios alike:
 
     years_in_use          years since the first sites used such an AI, so that a forecast starts on the curve
-    price                 a fall in price speeds diffusion, as in the generalised Bass model: time t becomes
-                          X(t) = t + adoption_price_effect ln(P(0) / P(t)) (Bass, Krishnan and Jain 1994,
-                          "Why the Bass model fits without decision variables", Marketing Science 13:203);
-                          and its level sets how many sites will ever buy, at the constant elasticity
-                          adoption_price_elasticity about the usual price c_ai_usual
+    price                 a fall in price speeds diffusion, as in the generalised Bass model: time t from now
+                          becomes X(t) = t + adoption_price_effect ln(P(0) / P(t)) (Bass, Krishnan and Jain
+                          1994, "Why the Bass model fits without decision variables", Marketing Science
+                          13:203); and its level sets how many sites will ever buy, at the constant
+                          elasticity adoption_price_elasticity about the usual price c_ai_usual
     reimbursement         X(t) is stretched by 1 + adoption_reimbursement_effect x share_ai_reimbursed
+
+Both work from now on: up to now diffusion went on unpaid and at the usual price, and what they change is how
+fast, and how many, of the sites without an AI will follow.
 
 The share is one of the sites where an AI can be connected; scans and revenue follow from market.market_size.
 """
@@ -97,28 +100,39 @@ def adoption(parameters: Mapping[str, ArrayLike], scenario: str = "base", n_year
 def adopted_share(parameters: Mapping[str, ArrayLike], scenario: str, years: ArrayLike) -> np.ndarray:
     """Share of reachable sites that use an AI so many years from now, (year, sim); errors as `adoption`.
 
-    Year 0 is now, and negative years are the past back to years_in_use ago, when it was 0.
+    Year 0 is now, and negative years are the past back to years_in_use ago, when it was 0. Today's price, its
+    fall and reimbursement leave both as they were; a ceiling below today's share leaves that too.
     """
     if scenario not in SCENARIOS:
         raise InputError("scenario", repr(scenario), "one of " + ", ".join(SCENARIOS))
     get = Parameters(parameters)
     n_sim = get.n_sim()
+    t = np.asarray(years, dtype=float)[:, None]
+    p, q, in_use = get(f"bass_p_{scenario}", 1e-9), get(f"bass_q_{scenario}"), get("years_in_use")
+    past = np.broadcast_to(in_use + np.minimum(t, 0), (len(t), n_sim))
+    each_p, each_q = np.broadcast_to(p, (n_sim,)), np.broadcast_to(q, (n_sim,))
+    curves = [bass_cumulative(past[:, i], 1.0, float(each_p[i]), float(each_q[i])) for i in range(n_sim)]
+    until_now = np.stack(curves, axis=1) * get(f"ceiling_{scenario}", 0, 1)  # up to year 0, then as in year 0
     # P(t) = P(0) (1 - fall)^t, so ln(P(0) / P(t)) grows in proportion to t.
     falling = -np.log1p(-get("price_fall", 0, 0.9)) * get("adoption_price_effect")
     paid = get("adoption_reimbursement_effect") * get("share_ai_reimbursed", 0, 1)
-    time = (np.asarray(years, dtype=float)[:, None] + get("years_in_use")) * (1 + falling) * (1 + paid)
-    time = np.broadcast_to(time, (len(time), n_sim))
-    p = np.broadcast_to(get(f"bass_p_{scenario}", 1e-9), (n_sim,))
-    q = np.broadcast_to(get(f"bass_q_{scenario}"), (n_sim,))
-    curves = [bass_cumulative(time[:, i], 1.0, float(p[i]), float(q[i])) for i in range(n_sim)]
-    return np.stack(curves, axis=1) * ceiling_share(parameters, scenario)
+    decay = np.exp(-(p + q) * np.maximum(t, 0) * (1 + falling) * (1 + paid))
+    begun = q / p * np.exp(-(p + q) * in_use)
+    waiting = decay * (1 + begun) / (1 + begun * decay)  # (1 - F) / (1 - F now), of those who have none now
+    return until_now + np.maximum(ceiling_share(parameters, scenario) - until_now, 0) * (1 - waiting)
 
 
 def ceiling_share(parameters: Mapping[str, ArrayLike], scenario: str) -> np.ndarray:
-    """Share of reachable sites that will ever use an AI at its price, (n_sim,) or (1,), at most 1."""
+    """Share of reachable sites that would ever use an AI at its price, (n_sim,) or (1,), at most 1.
+
+    A free AI reaches all, unless the elasticity or the ceiling at the usual price is 0.
+    """
     get = Parameters(parameters)
-    ratio = get("c_ai_scan", 1e-9) / get("c_ai_usual", 1e-9)
-    return np.minimum(1.0, get(f"ceiling_{scenario}", 0, 1) * ratio ** -get("adoption_price_elasticity"))
+    usual = get(f"ceiling_{scenario}", 0, 1)
+    ratio = get("c_ai_scan") / get("c_ai_usual", 1e-9)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        found = usual * ratio ** -get("adoption_price_elasticity")
+    return np.where(usual > 0, np.minimum(1.0, found), 0.0)
 
 
 def fan(draws: np.ndarray) -> "pd.DataFrame":

@@ -40,7 +40,10 @@ def internal_rate_of_return(cash_flow: ArrayLike) -> float:
 
 
 def payback_years(cash_flow: ArrayLike, annual_rate: float = 0.0) -> float | None:
-    """Years until the (discounted) cash flow has first added up to 0 or more; None where it never does.
+    """Years until the (discounted) cash flow has first recovered its outlay; None where it never does.
+
+    The outlay is recovered in the first year after the sum fell below 0 in which it is 0 or more again, whether
+    or not money came in before; a sum that never falls below 0 has nothing to recover, and gives 0.
 
     Within a year the money is taken to come in evenly, so the answer need not be whole. A later outlay that
     takes the sum below 0 again does not change it. Raises InputError as `net_present_value` does.
@@ -48,11 +51,14 @@ def payback_years(cash_flow: ArrayLike, annual_rate: float = 0.0) -> float | Non
     flow = _checked_flow(cash_flow)
     present = flow * (1 + _checked_rate(annual_rate)) ** -np.arange(len(flow), dtype=np.float64)
     total = np.cumsum(present)
-    recovered = np.flatnonzero(total >= 0)
+    below = np.flatnonzero(total < 0)
+    if not len(below):
+        return 0.0
+    recovered = np.flatnonzero(total[below[0] :] >= 0)
     if not len(recovered):
         return None
-    year = int(recovered[0])
-    return year - float(total[year] / present[year]) if year else 0.0
+    year = int(below[0] + recovered[0])
+    return year - float(total[year] / present[year])
 
 
 def break_even_volume(fixed_cost: float, value_per_unit: float, cost_per_unit: float = 0.0) -> float | None:
@@ -119,12 +125,19 @@ def _zero_rates(flow: np.ndarray) -> list[float]:
     many as the flow changes sign, or an even number fewer (Descartes): with one change the zero is bracketed
     and found to full precision; with more, all zeros come from the eigenvalues of the companion matrix.
     """
+    largest = np.abs(flow).max()
+    flow = flow / largest if largest else flow  # so that no product overflows
     signs = np.sign(flow[flow != 0])
     changes = int((signs[1:] != signs[:-1]).sum())
     if not changes:
         return []
     if changes > 1:
-        zeros = np.roots(flow[::-1])
+        try:
+            with np.errstate(over="ignore"):
+                zeros = np.roots(flow[::-1])
+        except np.linalg.LinAlgError as error:
+            found = "entries too far apart in size to find its rates"
+            raise InputError("cash_flow", found, "entries of like size; use net_present_value") from error
         real = zeros.real[(np.abs(zeros.imag) <= 1e-7 * np.abs(zeros)) & (zeros.real > 0)]
         rates = np.sort(1 / real - 1)
         # A zero that the flow touches comes twice, apart by the root of the rounding.
@@ -137,7 +150,11 @@ def _zero_rates(flow: np.ndarray) -> list[float]:
     low = high = 1.0
     while np.sign(present(low)) not in (0, signs[0]):
         low /= 2
+        if low < 2.0**-1000:  # a rate near the largest float
+            return []
     while np.sign(present(high)) not in (0, signs[-1]):
         high *= 2
+        if high > 2.0**60:  # a rate that is not told from -1
+            return []
     x = low if low == high else brentq(present, low, high, xtol=1e-300, rtol=1e-15)
     return [1 / x - 1]

@@ -11,6 +11,10 @@ takes from the same preclinical stages, they do not die of lung cancer; from tha
 survival of the stage in which they were found. So nobody dies earlier of lung cancer for having been found
 earlier, and a stage that has not changed changes no date of death. Overdiagnosed are those who die of other
 causes before that day; no cancers are assumed that would never have surfaced.
+
+What speaks for screening by being left out: deaths from surgery of cancers found by screens, cancers caused by
+radiation, and that the costs of first treatment, continuing care and the last year of life overlap for who dies
+soon after diagnosis, which is mostly who was diagnosed late.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.cohort import within_cycle_weights
-from market.natural_history import BAND_STARTS, BANDS, CYCLE_YEARS, STAGES, NaturalHistory, Parameters
-from market.screening import by_group, stage_costs
+from market.natural_history import BAND_STARTS, BANDS, CYCLE_YEARS, STAGES, NaturalHistory, Parameters, by_group
+from market.screening import stage_costs
 
 N = len(STAGES)
 LIFE_YEARS, QALYS, COST, DEATHS, DIAGNOSES = range(5)

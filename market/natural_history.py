@@ -24,6 +24,9 @@ from market.cohort import generator_to_transitions
 from market.errors import InputError, ParameterError
 
 STAGES = ("ia", "ib", "ii", "iiia", "iiib", "iv")
+GROUPS = ("i", "i", "ii", "iii", "iii", "iv")
+"""Of the stages in STAGES, where costs, utilities and improved survival are told apart no further."""
+
 CYCLE_YEARS = 0.25
 CYCLES_PER_YEAR = 4
 HORIZON_AGE = 100
@@ -100,7 +103,7 @@ def natural_history(
 
     Parameters used: start_age; r_onset_60, onset_age_exponent, onset_plateau_age, onset_ratio;
     sojourn_STAGE, sojourn_scale; clinical_share_STAGE but for the last; survival_STAGE_BAND (probability of
-    surviving lung cancer through the band for who began it), and on it hr_lung_death times hr_lung_death_era;
+    surviving lung cancer through the band for who began it), and on it hr_lung_death times hr_lung_death_era_GROUP;
     share_male, hr_other_cause.
     Raises ParameterError for one that is missing, not finite, negative or of another number of draws.
     """
@@ -140,11 +143,15 @@ class Parameters:
         """The value, one to a draw; ParameterError if it is missing, not finite or outside [least, most]."""
         if name not in self.values:
             raise ParameterError(name, "no such parameter", "a value for it")
-        value = np.atleast_1d(np.asarray(self.values[name], dtype=float))
+        value = np.atleast_1d(np.asarray(self.values[name]))
+        if value.dtype.kind not in "iuf":
+            raise ParameterError(name, f"{value.flat[0]!r}", "a number")
+        value = value.astype(float, copy=False)
         if value.ndim > 1:
             raise ParameterError(name, f"shape {value.shape}", "a number or (n_sim,)")
-        if not ((value >= least) & (value <= most)).all():  # false for NaN too
-            wrong = value[~((value >= least) & (value <= most))][0]
+        fits = (value >= least) & (value <= most) & np.isfinite(value)
+        if not fits.all():
+            wrong = value[~fits][0]
             raise ParameterError(name, f"{wrong:g}", f"a number from {least:g} to {most:g}")
         return value
 
@@ -214,6 +221,11 @@ def _onset_moves(
     return stay, np.maximum(onset, 0.0), np.maximum(onset_found, 0.0)  # rounding of differences near 0
 
 
+def by_group(get: Parameters, pattern: str) -> np.ndarray:
+    """(stage, sim) of parameters that are named by group of stages."""
+    return np.stack(np.broadcast_arrays(*(get(pattern.format(group)) for group in GROUPS)))
+
+
 def _run_in(stay_well: np.ndarray, onset: np.ndarray, moves: np.ndarray) -> np.ndarray:
     """Shares in the preclinical stages of the undiagnosed after cycles that all began well, (stage, sim)."""
     well, preclinical = np.ones(stay_well.shape[-1]), np.zeros(onset.shape[1:])
@@ -235,7 +247,7 @@ def step_preclinical(preclinical: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 def _cycle_survival(get: Parameters) -> np.ndarray:
     """Probability of surviving lung cancer through a cycle of each band after diagnosis, (band, stage, sim)."""
-    hazard_ratio = get("hr_lung_death") * get("hr_lung_death_era")
+    hazard_ratio = get("hr_lung_death") * by_group(get, "hr_lung_death_era_{}")
     bands = []
     for band, years in BANDS:
         through = get.stages("survival_{}_" + band, 0.0, 1.0)

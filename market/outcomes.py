@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from market.cohort import (
+    ROUNDING,
+    ROW_TOLERANCE,
     broadcast_sims,
     checked_transitions,
     finite_array,
@@ -38,7 +40,7 @@ def discounted_total(
     their total in a call of its own with weights of 1 and values of 0. Not from there: with a cycle length
     other than a year the rate is compounded here, where that code has (1 + rate * cycle length) ** -t.
 
-    trace               (..., cycle + 1, state), of cohort_trace
+    trace               (..., cycle + 1, state), of cohort_trace, or in persons: all rows have one total
     values              per year spent in a state: (state,); (cycle + 1, state); (sim, state) for a trace
                         (sim, cycle + 1, state), unless sim happens to be cycle + 1; in full (..., cycle + 1,
                         state), or 1 in place of cycle + 1 for the same in every row
@@ -51,12 +53,14 @@ def discounted_total(
                         entry on the diagonal is paid to all who stay, in every cycle
 
     Raises InputError naming the argument: shapes that do not fit, NaN or infinity, a rate below 0, a cycle
-    length not above 0, transitions that are not probabilities, one of the last two without the other.
+    length not above 0, a trace that is negative or whose rows do not sum to one total, transitions that are not
+    probabilities or not those that lead from row to row of the trace, one of the last two without the other.
     """
     trace = number_array("trace", trace)
     if trace.ndim < 2:
         raise InputError("trace", f"shape {trace.shape}", "(..., cycle + 1, state)")
     cycle_length_years = positive_number("cycle_length_years", cycle_length_years)
+    _check_cohort(trace)
     factors = _factors(weights, trace.shape[-2], annual_rate, cycle_length_years)
     values = _by_row(values, trace.shape)
     if (transitions is None) != (transition_rewards is None):
@@ -65,12 +69,27 @@ def discounted_total(
     with np.errstate(invalid="ignore", over="ignore"):
         total = _weighted_sum(trace, values, factors * cycle_length_years)
         if transitions is not None:
-            gains = _expected_gains(transitions, transition_rewards, trace.shape)
+            gains = _expected_gains(transitions, transition_rewards, trace)
             total = total + _weighted_sum(trace[..., :-1, :], gains, factors[1:])
     if not np.isfinite(total).all():  # rare, so the inputs are looked through only then
         finite_array("trace", trace)
         finite_array("values", values)
     return total[()]
+
+
+def _check_cohort(trace: np.ndarray) -> None:
+    """Raise InputError for negative entries and rows of unequal totals over all draws; NaN shows in the result."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        # The mean draw's: the sum over the few states of each draw would take longer than the total itself.
+        draws = trace.reshape(-1, *trace.shape[-2:])
+        sums = draws.sum(axis=0).sum(axis=-1) / max(1, len(draws))
+        change = np.ptp(sums) if sums.size else 0.0
+    persons = np.max(sums, initial=1.0)
+    least = trace.min(initial=0.0)
+    if least < -ROUNDING * persons:
+        raise InputError("trace", f"{least:g}", "0 or more in every state")
+    if change > ROW_TOLERANCE * persons:
+        raise InputError("trace", f"rows whose sums differ by {change:g}", "rows that all sum to the same")
 
 
 def _factors(weights: ArrayLike, n_rows: int, annual_rate: float, cycle_length_years: float) -> np.ndarray:
@@ -101,9 +120,9 @@ def _by_row(values: ArrayLike, trace_shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
-def _expected_gains(transitions: ArrayLike, rewards: ArrayLike, trace_shape: tuple[int, ...]) -> np.ndarray:
+def _expected_gains(transitions: ArrayLike, rewards: ArrayLike, trace: np.ndarray) -> np.ndarray:
     """Expected one-off reward of a cycle for one who starts it in a state, (..., cycle or 1, state)."""
-    *sims, n_rows, n_states = trace_shape
+    *sims, n_rows, n_states = trace.shape
     transitions = checked_transitions(transitions, n_rows - 1)
     if transitions.shape[-1] != n_states:
         raise InputError("transitions", f"{transitions.shape[-1]} states", f"{n_states}, as in the trace")
@@ -112,8 +131,11 @@ def _expected_gains(transitions: ArrayLike, rewards: ArrayLike, trace_shape: tup
         raise InputError("transition_rewards", f"shape {rewards.shape}", f"({n_states}, {n_states})")
     broadcast_sims(transition_rewards=rewards.shape[:-2], trace=tuple(sims))
     if broadcast_sims(transitions=transitions.shape[:-3], trace=tuple(sims)) != tuple(sims):
-        expected = f"those that the trace of shape {trace_shape} was made with"
+        expected = f"those that the trace of shape {trace.shape} was made with"
         raise InputError("transitions", f"simulation dimensions {transitions.shape[:-3]}", expected)
+    miss = np.abs(np.vecmat(trace[..., :-1, :], transitions) - trace[..., 1:, :]).max(initial=0.0)
+    if miss > ROW_TOLERANCE * trace.sum(axis=-1).max(initial=1.0):  # false for NaN, which the total shows
+        raise InputError("transitions", f"a row of the trace missed by {miss:g}", "those the trace was made with")
     return np.einsum("...ij,...ij->...i", transitions, rewards[..., None, :, :])
 
 

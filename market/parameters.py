@@ -31,6 +31,7 @@ Loading raises ParameterError naming the file, the entry, the field and the line
 
 import ast
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -249,7 +250,7 @@ class ParameterSet:
             low, high = parameter.minimum, parameter.maximum
             number = finite_number(value)
             if number is None:
-                raise ParameterError(key, repr(value), "a finite number")
+                raise ParameterError(key, reprlib.repr(value), "a finite number")
             if not low <= number <= high:
                 raise ParameterError(key, f"{number:g}", f"{_span(low, high)} ({parameter.unit_text})")
             if self._is_foreign(parameter):
@@ -331,7 +332,7 @@ def load_parameters(
     says, and where the price index lacks a currency or a year.
     """
     if setting not in SETTINGS:
-        raise ParameterError("setting", repr(setting), "one of " + ", ".join(SETTINGS))
+        raise ParameterError("setting", reprlib.repr(setting), "one of " + ", ".join(SETTINGS))
     entries = load_entries(folder)
     chosen = {entry.id: entry for entry in entries if entry.setting == GLOBAL}
     chosen |= {entry.id: entry for entry in entries if entry.setting == setting}
@@ -438,7 +439,7 @@ def _parsed(formula: str) -> ast.expr:
     try:
         tree = ast.parse(formula.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError("formula", repr(formula), "arithmetic over ids") from error
+        raise InputError("formula", reprlib.repr(formula), "arithmetic over ids") from error
     return tree
 
 
@@ -573,11 +574,19 @@ def _at_prices(entry: Parameter, year: int, indices: Mapping[str, PriceIndex], n
 
 
 _BaseLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
+_DECIMAL = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$")
+_NOT_FINITE = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
+_DEEPEST, _MOST_NODES = 20, 20_000
+"""What `read_yaml` reads; the largest file that ships has 2,556 nodes, and none is more than 4 deep."""
 
 
 class _Loader(_BaseLoader):
-    """The safe loader, which also reads 1e-5 as a number, and refuses a key that stands twice."""
+    """The safe loader with decimal numbers only, 1e-5 among them, which refuses a key that stands twice.
+
+    YAML 1.1 takes 012 for 10, 1:30 for 90 and 1_5 for 15; here they are texts.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -591,20 +600,32 @@ class _Loader(_BaseLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """The safe dumper, which quotes the texts that `_Loader` would read as numbers."""
+    """The safe dumper, which quotes the texts that `_Loader` would read as numbers, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_INT, _FLOAT)]
+    for first, resolvers in _BaseLoader.yaml_implicit_resolvers.items()
+}
 for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
+    _class.add_implicit_resolver(_INT, _WHOLE, list("-+0123456789"))
+    _class.add_implicit_resolver(_FLOAT, _DECIMAL, list("-+0123456789."))
+    _class.add_implicit_resolver(_FLOAT, _NOT_FINITE, list("-+."))
 
 
 def read_yaml(text: str, name: str) -> tuple[Any, list[int]]:
     """What a YAML text holds, and the lines (from 1) on which the items of its list begin.
 
-    Raises ParameterError naming the line where it is not YAML or has a key twice.
+    Raises ParameterError naming the line where it is not YAML, has a key twice, an anchor, an alias or a tag, or
+    is deeper or larger than any parameter file needs.
     """
-    loader = _Loader(text)
+    loader = None
     try:
+        _check_shape(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
@@ -614,9 +635,29 @@ def read_yaml(text: str, name: str) -> tuple[Any, list[int]]:
     except (ValueError, RecursionError) as error:
         raise ParameterError(name, f"a value that cannot be read ({error})", "YAML") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     items = node.value if isinstance(node, yaml.SequenceNode) else []
     return data, [item.start_mark.line + 1 for item in items]
+
+
+def _check_shape(text: str) -> None:
+    """Refuse what would exhaust the stack or the memory, before anything is composed, which is recursive."""
+    depth = nodes = 0
+    for event in yaml.parse(text, Loader=_BaseLoader):
+        nodes += isinstance(event, yaml.NodeEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        problem = None
+        if depth > _DEEPEST:
+            problem = f"more than {_DEEPEST} levels"
+        elif nodes > _MOST_NODES:
+            problem = f"more than {_MOST_NODES:,} values"
+        elif getattr(event, "anchor", None):
+            problem = "an anchor or alias"
+        elif isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None):
+            problem = "a tag"
+        if problem:
+            raise yaml.constructor.ConstructorError(None, None, problem, event.start_mark)
 
 
 def yaml_text(data: Any) -> str:
@@ -661,7 +702,7 @@ def _parameter(entry: "_Entry") -> Parameter:
     """The entry as a Parameter, every rule of the module's docstring checked."""
     name = entry.text("id")
     if not _ID.fullmatch(name) or name in _FUNCTIONS:
-        entry.fail("id", repr(name), "lower case letters, digits and underscores, a letter first")
+        entry.fail("id", reprlib.repr(name), "lower case letters, digits and underscores, a letter first")
     unit_name = entry.choice("unit", tuple(UNITS))
     unit, status = UNITS[unit_name], entry.choice("status", STATUSES)
     minimum = entry.number("minimum", unit.minimum, unit.maximum, default=unit.minimum)
@@ -777,7 +818,7 @@ class _Entry:
             return None
         value = self.data[field]
         if not isinstance(value, str) or not value.strip():
-            self.fail(field, repr(value), "text (in quotes, where YAML takes it for something else)")
+            self.fail(field, reprlib.repr(value), "text (in quotes, where YAML takes it for something else)")
         return value.strip()
 
     def texts(self, field: str, required: bool = True, only_if: bool | None = None) -> tuple[str, ...]:
@@ -785,13 +826,13 @@ class _Entry:
             return ()
         value = self.data[field]
         if not isinstance(value, list) or not value or not all(isinstance(v, str) and v.strip() for v in value):
-            self.fail(field, repr(value), "a list of texts")
+            self.fail(field, reprlib.repr(value), "a list of texts")
         return tuple(item.strip() for item in value)
 
     def choice(self, field: str, options: Iterable[str], only_if: bool | None = None) -> Any:
         value = self.text(field, only_if=only_if)
         if value is not None and value not in options:
-            self.fail(field, repr(value), _close(value, options))
+            self.fail(field, reprlib.repr(value), _close(value, options))
         return value
 
     def number(self, field: str, low: float, high: float, default: Any = "required") -> Any:
@@ -799,7 +840,7 @@ class _Entry:
             return default
         value = finite_number(self.data[field])
         if value is None:
-            self.fail(field, repr(self.data[field]), "a finite number")
+            self.fail(field, reprlib.repr(self.data[field]), "a finite number")
         if not low <= value <= high:
             self.fail(field, f"{value:g}", _span(low, high))
         return value
@@ -812,13 +853,13 @@ class _Entry:
             return None
         value = self.data["price_year"]
         if isinstance(value, bool) or not isinstance(value, int) or not 1950 <= value <= 2100:
-            self.fail("price_year", repr(value), "a year")
+            self.fail("price_year", reprlib.repr(value), "a year")
         return value
 
     def by_year(self, field: str) -> dict[int, float]:
         values = self.data.get(field, {})
         if not isinstance(values, dict):
-            self.fail(field, repr(values), "year: number")
+            self.fail(field, reprlib.repr(values), "year: number")
         for year, value in values.items():
             number = finite_number(value)
             if not isinstance(year, int) or number is None or (field == "values" and number <= 0):
@@ -830,12 +871,12 @@ class _Entry:
             return ()
         items, parts = self.data["sources"], ("title", "link", "locator")
         if not isinstance(items, list) or not items:
-            self.fail("sources", repr(items), "a list of title, link, locator")
+            self.fail("sources", reprlib.repr(items), "a list of title, link, locator")
         for item in items:
             if not isinstance(item, dict) or set(item) != set(parts):
-                self.fail("sources", repr(item), "title, link and locator, and nothing else")
+                self.fail("sources", reprlib.repr(item), "title, link and locator, and nothing else")
             if not all(isinstance(item[part], str) and item[part].strip() for part in parts):
-                self.fail("sources", repr(item), "text in title, link and locator")
+                self.fail("sources", reprlib.repr(item), "text in title, link and locator")
             if not item["link"].startswith(("https://", "http://")):
                 self.fail("sources", f"the link {item['link']}", "one that begins with https://")
         return tuple(Source(*(item[part].strip() for part in parts)) for item in items)
@@ -849,7 +890,7 @@ def _entries(path: Path, key: str, allowed: Iterable[str]) -> list[_Entry]:
     entries = []
     for item, line in zip(data, lines, strict=True):
         if not isinstance(item, dict):
-            raise ParameterError(f"{path.name} (line {line})", repr(item)[:80], "an entry with fields")
+            raise ParameterError(f"{path.name} (line {line})", reprlib.repr(item), "an entry with fields")
         entry = _Entry(item, path.name, line, key)
         for field in item:
             if field not in allowed:

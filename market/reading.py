@@ -13,6 +13,9 @@ cov is the covariance of the two answers among persons with cancer, cov0 among t
 correct and both wrong have the same covariance, so one number serves both rules; it is positive where the
 two miss the same cancers, which lowers s' of either-positive and raises s' of both-positive. (Vacek 1985,
 Biometrics 41:959.) Two probabilities p and q bound it (Frechet): max(0, p + q - 1) <= p q + cov <= min(p, q).
+
+The accuracies that ship come from different populations: the reader's from NLST, the AI's from BioMILD, whose own
+readers had another accuracy. How an AI does beside the reader of its own study may differ from what is shown.
 """
 
 from collections.abc import Mapping

@@ -13,6 +13,7 @@ floats to the last digit, so an exported scenario gives the same results where i
 """
 
 import os
+import reprlib
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ ENGINE_VERSION = "1"
 """Stored beside results; raised whenever the same scenario would give other numbers."""
 
 FIELDS = ("name", "note", "setting", "seed", "overrides")
-LONGEST_NAME, LONGEST_NOTE, LARGEST_FILE = 120, 10_000, 1_000_000
+LONGEST_NAME, LONGEST_NOTE, LARGEST_FILE = 120, 10_000, 200_000
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Scenario:
     def __post_init__(self) -> None:
         _check_text("name", self.name, LONGEST_NAME, extra="")
         if not self.name.strip():
-            raise ParameterError("name", repr(self.name), "a name")
+            raise ParameterError("name", reprlib.repr(self.name), "a name")
         _check_text("note", self.note, LONGEST_NOTE, extra="\n\t")
-        if self.setting not in SETTINGS:
-            raise ParameterError("setting", repr(self.setting), "one of " + ", ".join(SETTINGS))
+        if not isinstance(self.setting, str) or self.setting not in SETTINGS:
+            raise ParameterError("setting", reprlib.repr(self.setting), "one of " + ", ".join(SETTINGS))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise ParameterError("seed", repr(self.seed), "a whole number from 0 to 2 ** 63 - 1")
+            raise ParameterError("seed", reprlib.repr(self.seed), "a whole number from 0 to 2 ** 63 - 1")
         object.__setattr__(self, "overrides", _checked_overrides(self.overrides))
 
 
@@ -119,14 +120,17 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
 def _checked_overrides(overrides: Any) -> tuple[tuple[str, float], ...]:
     pairs: Iterable = overrides.items() if isinstance(overrides, Mapping) else overrides
     if not isinstance(overrides, Mapping | tuple):
-        raise ParameterError("overrides", repr(overrides), "id: value, one a line")
+        raise ParameterError("overrides", reprlib.repr(overrides), "id: value, one a line")
     checked: dict[str, float] = {}
-    for key, value in pairs:
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ParameterError("overrides", reprlib.repr(pair), "pairs of an id and a value")
+        key, value = pair
         if not isinstance(key, str) or not key.isidentifier():
-            raise ParameterError("overrides", repr(key), "the id of a parameter")
+            raise ParameterError("overrides", reprlib.repr(key), "the id of a parameter")
         number = finite_number(value)
         if number is None:
-            raise ParameterError(f"overrides.{key}", repr(value), "a finite number")
+            raise ParameterError(f"overrides.{key}", reprlib.repr(value), "a finite number")
         checked[key] = number
     return tuple(sorted(checked.items()))
 
@@ -134,7 +138,7 @@ def _checked_overrides(overrides: Any) -> tuple[tuple[str, float], ...]:
 def _check_text(field: str, value: Any, longest: int, extra: str) -> None:
     """ParameterError unless it is printable text of at most so many characters; `extra` is let through too."""
     if not isinstance(value, str):
-        raise ParameterError(field, repr(value), "text (in quotes, where YAML takes it for something else)")
+        raise ParameterError(field, reprlib.repr(value), "text (in quotes, where YAML takes it for something else)")
     if len(value) > longest:
         raise ParameterError(field, f"{len(value):,} characters", f"{longest:,} at most")
     odd = [character for character in value if not character.isprintable() and character not in extra]

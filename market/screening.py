@@ -10,6 +10,7 @@ Lung-RADS was put into the model of ten Haaf et al. 2015, Cancer Epidemiol Bioma
 lcrisks simulation), and stage shift is a result, not an input.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from market.errors import ParameterError
-from market.natural_history import CYCLES_PER_YEAR, Parameters
+from market.natural_history import CYCLES_PER_YEAR, HORIZON_AGE, Parameters, by_group
 from market.reading import (
     LABELS,
     MINUTES_PER_HOUR,
@@ -31,9 +32,6 @@ from market.reading import (
 NO_SCREENING = "none"
 STRATEGIES = (NO_SCREENING, *MODES)
 STRATEGY_LABELS = {NO_SCREENING: "No screening", **LABELS}
-GROUPS = ("i", "i", "ii", "iii", "iii", "iv")
-"""Of the stages in STAGES, as far as costs and utilities are told apart."""
-
 COUNTS = (
     "screens",
     "reads",
@@ -86,7 +84,9 @@ def schedule(parameters: Mapping[str, ArrayLike]) -> list[int]:
     step = round(interval * CYCLES_PER_YEAR)
     if step < 1 or abs(step - interval * CYCLES_PER_YEAR) > 1e-9:
         raise ParameterError("screen_interval_years", f"{interval:g}", "quarters of a year, 0.25 or more")
-    return list(range(0, int((stop - start) * CYCLES_PER_YEAR) + 1, step))
+    if stop > HORIZON_AGE:
+        raise ParameterError("screen_stop_age", f"{stop:g}", f"at most {HORIZON_AGE}, where the model ends")
+    return list(range(0, math.floor((stop - start) * CYCLES_PER_YEAR + 1e-9) + 1, step))
 
 
 def screens(parameters: Mapping[str, ArrayLike], modes: Sequence[str]) -> tuple[Screen, Screen]:
@@ -206,11 +206,6 @@ def screen_qaly_loss(get: Parameters, counts: dict[str, np.ndarray]) -> np.ndarr
         + counts["false_positives"] * get("loss_false_positive") * get("loss_false_positive_years")
         + counts["complications"] * get("loss_complication") * get("loss_complication_years")
     )
-
-
-def by_group(get: Parameters, pattern: str) -> np.ndarray:
-    """(stage, sim) of parameters that are named by group of stages."""
-    return np.stack(np.broadcast_arrays(*(get(pattern.format(group)) for group in GROUPS)))
 
 
 def stage_costs(get: Parameters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -403,3 +403,13 @@ def test_a_business_case_needs_somebody_who_buys_and_prices_need_ai():
         highest_price(US, TABLES["us"], "triage", "single", -1.0)
     with pytest.raises(InputError, match="members"):
         budget.per_member_per_month(made, 0.0)
+
+
+def test_a_screen_at_the_start_of_the_next_year_is_not_in_the_budget():
+    """With five years between screens, a second one at the very end of five years changes nothing in them."""
+    values = US | {"start_age": 60.0, "screen_interval_years": 5.0}
+    once, twice = (one(values | {"screen_stop_age": age}, n_years=5) for age in (64.0, 65.0))
+    assert (once.counts["screens"] == twice.counts["screens"]).all()
+    for line, amounts in once.lines.items():
+        np.testing.assert_array_equal(twice.lines[line], amounts)
+    assert one(values | {"screen_stop_age": 65.0}, n_years=6).counts["screens"][:, 5].min() > 0

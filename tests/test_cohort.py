@@ -1,5 +1,7 @@
 """Traces, within-cycle weights, rates and probabilities: hand-computed cases, invariants, named errors."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -304,3 +306,34 @@ def test_a_generator_that_cannot_be_is_named(generator, years, named: str):
     with pytest.raises(InputError) as error:
         generator_to_transitions(generator, years)
     assert error.value.name == named
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [["1", "0"], ["0", "1"]],
+        np.array([["1", "0"], ["0", "1"]], dtype=object),
+        [[b"1", b"0"], [b"0", b"1"]],
+        [[1 + 0j, 0], [0, 1]],
+        np.array([[1 + 2j, 0], [0, 1]], dtype=object),
+        np.array([[np.complex64(1), 0], [0, 1]], dtype=object),
+        np.array([[1, 0], [0, 1]], dtype="timedelta64[s]"),
+        [[1, {}], [0, 1]],
+    ],
+    ids=["text", "text as objects", "bytes", "complex", "complex as objects", "short complex", "times", "mapping"],
+)
+def test_text_complex_numbers_and_times_are_no_numbers(values):
+    with pytest.raises(InputError, match="not an array of numbers"):
+        cohort_trace([1, 0], values, 2)
+
+
+def test_whole_numbers_truth_values_decimals_and_frames_of_objects_are_numbers():
+    expected = [[1, 0], [0, 1], [1, 0]]
+    turn = np.array([[0, 1], [1, 0]])
+    for values in (
+        turn,
+        turn.astype(bool),
+        np.vectorize(Decimal, otypes=[object])(turn),
+        pd.DataFrame(turn, dtype=object),
+    ):
+        assert cohort_trace([1, 0], values, 2).tolist() == expected

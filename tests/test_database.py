@@ -493,3 +493,31 @@ def test_many_savings_do_not_bloat_the_file(store):
     for number in range(20):
         store.save_scenario(Scenario("x", "us", number), {"long": list(range(500))})
     assert store.path.stat().st_size < 8_000_000
+
+
+def test_a_damaged_store_whose_path_has_wal_in_it_is_set_aside_whole(tmp_path):
+    path = tmp_path / "WALES" / "scenarios.duckdb"
+    path.parent.mkdir()
+    path.write_bytes(b"junk" * 5000)
+    store = ScenarioStore(path)
+    assert store.save_scenario(Scenario("a", "us")).version == 1
+    (aside,) = path.parent.glob("scenarios.damaged-*.duckdb")
+    assert aside.read_bytes() == b"junk" * 5000 and len(store.warnings) == 1
+
+
+def test_a_damaged_database_whose_path_has_wal_in_it_is_kept(data, tmp_path):
+    path = tmp_path / "WALES" / "lunglens.duckdb"
+    path.parent.mkdir()
+    path.write_bytes(b"junk" * 5000)
+    open_database(data, path).close()
+    (aside,) = path.parent.glob("lunglens.damaged-*.duckdb")
+    assert aside.read_bytes() == b"junk" * 5000
+
+
+def test_damage_that_setting_aside_does_not_mend_ends_in_an_error(store, monkeypatch):
+    def damaged(read_only):
+        raise duckdb.IOException("Corrupt database file")
+
+    monkeypatch.setattr(store, "_opened", damaged)
+    with pytest.raises(DatabaseError, match="damage"):
+        store.save_scenario(Scenario("a", "us"))

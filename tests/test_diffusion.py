@@ -109,3 +109,41 @@ def test_unknown_scenarios_and_numbers_out_of_range_are_refused_by_name():
     for draws in (np.zeros(3), np.array([[1.0, np.nan]]), np.zeros((0, 2))):
         with pytest.raises(InputError, match="draws"):
             fan(draws)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_todays_price_and_reimbursement_leave_the_past_and_present_as_they_were(scenario):
+    years = [-2, -0.5, 0, 1, 6]
+    before = adopted_share(US, scenario, years)[:, 0]
+    for changes in (
+        {"c_ai_scan": 0.0},
+        {"c_ai_scan": 40.0},
+        {"price_fall": 0.4},
+        {"share_ai_reimbursed": 1.0},
+        {"adoption_price_elasticity": 2.0, "c_ai_scan": 20.0},
+    ):
+        after = adopted_share(US | changes, scenario, years)[:, 0]
+        assert after[:3].tolist() == before[:3].tolist()
+        assert (after[3:] != before[3:]).all()
+
+
+def test_a_new_ceiling_is_only_for_the_sites_without_an_ai_and_drives_nobody_out():
+    values = PLAIN | {"years_in_use": 6.0, "adoption_price_elasticity": 0.5}
+    p, q, usual = US["bass_p_base"], US["bass_q_base"], US["ceiling_base"]
+    now, later = bass_cumulative(np.array([6.0, 10.0]), 1.0, p, q)
+    dearer = values | {"c_ai_scan": 2 * US["c_ai_scan"]}
+    held = now * usual
+    expected = held + (usual / np.sqrt(2) - held) * (later - now) / (1 - now)
+    assert adopted_share(dearer, "base", [4])[0, 0] == pytest.approx(expected, rel=1e-12)
+    far_too_dear = adopted_share(values | {"c_ai_scan": 1e6}, "base", [0, 5, 30])[:, 0]
+    assert far_too_dear.tolist() == pytest.approx([held] * 3, rel=1e-12)
+
+
+def test_a_free_ai_reaches_all_sites_and_earns_nothing():
+    free = US | {"c_ai_scan": 0.0}
+    assert ceiling_share(free, "slow").tolist() == [1.0]
+    assert ceiling_share(free | {"adoption_price_elasticity": 0.0}, "slow").tolist() == [US["ceiling_slow"]]
+    assert ceiling_share(free | {"ceiling_slow": 0.0}, "slow").tolist() == [0.0]
+    found = adoption(free, "slow", 4)
+    assert (found.share > adoption(US, "slow", 4).share).all()
+    assert not found.revenue.any()

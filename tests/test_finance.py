@@ -80,7 +80,6 @@ def test_payback_falls_within_the_year_that_recovers_the_outlay():
     assert payback_years([-1000, 400, 400, 400]) == pytest.approx(2.5)
     assert payback_years([-1000, 500, 500]) == pytest.approx(2)
     assert payback_years([-1000, 400, 400]) is None
-    assert payback_years([10, -5]) == 0
     assert payback_years([-100, 150, -200, 300]) == pytest.approx(100 / 150)
 
 
@@ -156,3 +155,21 @@ def test_unusable_rates_are_named(rate):
 def test_unusable_costs_of_a_break_even_volume_are_named(arguments):
     with pytest.raises(InputError, match=r"(fixed_cost|value_per_unit): found"):
         break_even_volume(*arguments)
+
+
+def test_payback_of_a_flow_that_begins_without_an_outlay_is_of_the_debt_that_follows():
+    assert payback_years([10, -5]) == 0  # the sum never falls below 0: there is nothing to recover
+    assert payback_years([0, -5, -5]) is None
+    assert payback_years([10, -15]) is None
+    assert payback_years([10, -15, 20]) == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize("flow", [[-1, 1e-320], [-1e-300, 1e300], [1e-320, -1, 1e-320]])
+def test_a_rate_of_return_beyond_what_floats_hold_is_refused_by_name(flow):
+    with pytest.raises(InputError, match="cash_flow: found"):
+        internal_rate_of_return(flow)
+
+
+@pytest.mark.parametrize("scale", [1e-305, 1e305])
+def test_a_rate_of_return_does_not_depend_on_the_currency_unit(scale):
+    assert internal_rate_of_return([-100 * scale, 0, 121 * scale]) == pytest.approx(0.1)

@@ -9,9 +9,11 @@ from market.cohort import cohort_trace, generator_to_transitions, within_cycle_w
 from market.errors import InputError, ParameterError
 from market.lung import results_table, run
 from market.lung_trace import COST_ITEMS, LAST, STATES, trace_strategies
+from market.lung_values import timing
 from market.natural_history import (
     BAND_STARTS,
     CYCLE_YEARS,
+    GROUPS,
     STAGES,
     LifeTable,
     NaturalHistory,
@@ -21,7 +23,7 @@ from market.natural_history import (
 )
 from market.outcomes import discounted_total
 from market.parameters import load_parameters
-from market.screening import COUNTS, STRATEGIES, schedule, screens
+from market.screening import COUNTS, STRATEGIES, schedule, screen_costs, screens
 
 N = len(STAGES)
 TABLE = life_table("us")
@@ -379,3 +381,63 @@ def test_every_setting_with_a_life_table_runs():
         result = run(numbers, life_table(setting))
         assert np.isfinite(result.cost).all()
         assert (result.lung_cancer_deaths[0, 1:] < result.lung_cancer_deaths[0, 0]).all()
+
+
+@pytest.mark.parametrize(("stage", "group"), [("ia", "i"), ("ii", "ii"), ("iiib", "iii"), ("iv", "iv")])
+def test_survival_follows_the_hazard_ratio_of_its_own_stage(base: dict, stage: str, group: str):
+    changed = base | {f"hr_lung_death_era_{group}": 2 * base[f"hr_lung_death_era_{group}"]}
+    before, after = (natural_history(values, TABLE).survival[..., 0] for values in (base, changed))
+    at = STAGES.index(stage)
+    assert after[:, at] == pytest.approx(before[:, at] ** 2, rel=1e-12)
+    others = [s for s, name in enumerate(STAGES) if GROUPS[s] != group]
+    assert np.array_equal(after[:, others], before[:, others])
+
+
+def test_utility_without_cancer_changes_at_65_and_75(base: dict):
+    values = base | {"start_age": 60, "u_under_65": 0.9, "u_65_74": 0.8, "u_75_plus": 0.7}
+    history = natural_history(values, TABLE)
+    utility = np.broadcast_to(timing(history, Parameters(values)).utility, history.ages.shape)[:, 0]
+    by_age = dict(zip(history.ages[:, 0], utility, strict=True))
+    assert [by_age[age] for age in (60, 64.75, 65, 74.75, 75, 100)] == [0.9, 0.9, 0.8, 0.8, 0.7, 0.7]
+
+
+def test_incidental_findings_are_paid_for_at_the_first_screen_alone(base: dict):
+    counts = dict.fromkeys(COUNTS, np.ones(1))
+    first, later = (screen_costs(Parameters(base), counts, part)["incidental"] for part in (1.0, 0.0))
+    assert first == pytest.approx(base["share_incidental"] * base["c_incidental"])
+    assert later == 0
+
+
+def test_detection_is_relative_to_the_reference_reader(base: dict):
+    values = base | {"detect_odds": 0.05}  # mostly far from certain detection
+    half = values | {"sensitivity_reference_later": base["sensitivity_reference_later"] / 2}
+    usual, doubled = (screens(numbers, ["single"])[1].detection for numbers in (values, half))
+    assert doubled == pytest.approx(np.minimum(1, 2 * usual))
+
+
+def test_onset_stays_level_from_its_plateau_on(base: dict):
+    values = base | {"onset_plateau_age": 75.0}
+    history = natural_history(values, TABLE)
+    stay, ages = history.stay_well[:, 0], history.ages[:-1, 0]
+    assert np.allclose(stay[ages >= 75], stay[-1], rtol=0, atol=1e-15)
+    assert (np.diff(stay[ages < 75]) < 0).all()
+
+
+def test_another_ai_leaves_its_likeness_to_the_reader_alone():
+    parameters = load_parameters("us", price_year=2024)
+    better = parameters.with_overrides({"ai_specificity": 0.95})
+    assert better.values()["ai_specificity"] == 0.95
+    assert better.values()["ai_dependence_no_cancer"] == parameters.values()["ai_dependence_no_cancer"] > 0
+
+
+@pytest.mark.parametrize("value", [np.inf, "200", "abc", None])
+def test_a_price_that_is_no_finite_number_is_refused_by_name(base: dict, value: object):
+    with pytest.raises(ParameterError, match="c_ldct"):
+        run(base | {"c_ldct": value}, TABLE)
+
+
+def test_the_last_screen_is_not_lost_to_rounding(base: dict):
+    ages = {"start_age": 60.1, "screen_stop_age": 80.1, "screen_interval_years": 1.0}
+    assert len(schedule(base | ages)) == 21
+    with pytest.raises(ParameterError, match=r"screen_stop_age.*at most 100"):
+        schedule(base | ages | {"screen_stop_age": 101.0})

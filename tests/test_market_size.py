@@ -1,12 +1,17 @@
 """Market size from the bottom up: every factor in sight, what is missing is named, the band is only beside it."""
 
+import math
+
 import numpy as np
 import pytest
 
+from market import budget, diffusion
 from market.errors import InputError, ParameterError
 from market.market_size import FACTORS, LEVELS, market_size, market_years, top_down_band
+from market.natural_history import life_table
 from market.parameters import load_parameters
 
+FILES = ("adoption", "hospital", "market_size")
 SETTINGS = {name: load_parameters(name, price_year=2024).values() for name in ("us", "uk", "eu", "cn")}
 MADE = {
     "eligible": 1000.0,
@@ -139,3 +144,42 @@ def test_a_band_upside_down_and_numbers_out_of_range_are_refused():
         market_years(MADE | {"eligible_ratio": 3.0}, 2)
     with pytest.raises(ParameterError, match="uptake_closing"):
         market_years({key: value for key, value in MADE.items() if key != "uptake_closing"}, 2)
+
+
+@pytest.mark.parametrize("setting", ["us", "uk"])
+def test_whatever_the_files_let_a_number_be_the_models_run_on(setting):
+    """Each finite bound of the entries of adoption, hospital and market size, one at a time."""
+    parameters, table = load_parameters(setting, price_year=2024), life_table(setting)
+    files = tuple(f"{name}_{part}.yaml" for name in FILES for part in ("global", setting))
+    entries = [e for e in parameters.parameters.values() if e.file.endswith(files)]
+    asked = [
+        (entry.id, bound)
+        for entry in entries
+        for bound in (entry.minimum, entry.maximum)
+        # Foreign amounts cannot be set, and a band that is upside down is refused by name, above.
+        if math.isfinite(bound) and entry.currency in (None, parameters.currency) and entry.id != "top_down_high"
+    ]
+    assert len(asked) > 70
+    for key, bound in asked:
+        values = parameters.with_overrides({key: bound}).values()
+        numbers = [*market_size(values, 0.5).levels.values(), *top_down_band(values)]
+        for scenario in diffusion.SCENARIOS:
+            made = diffusion.adoption(values, scenario, 3)
+            assert ((made.share >= 0) & (made.share <= 1)).all(), (key, bound)
+            numbers += [made.share, made.revenue]
+        for pricing in budget.PRICINGS:
+            made = budget.budget_impact(values, table, "triage", "double", 1, pricing=pricing)
+            numbers.append(made.difference())
+        made = budget.budget_impact(values, table, "triage", "double", 1, values["payer_entrants"])
+        numbers.append(budget.per_member_per_month(made, values["payer_members"]))
+        assert all(np.isfinite(number).all() for number in numbers), (key, bound)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("price_fall", 0.99), ("bass_p_base", 0.0), ("bass_q_slow", 5.0), ("population", 0.0), ("eligible", 0.0)],
+)
+def test_what_the_models_cannot_run_on_is_refused_where_it_is_set(key, value):
+    with pytest.raises(ParameterError) as error:
+        load_parameters("us", price_year=2024).with_overrides({key: value})
+    assert error.value.name == key

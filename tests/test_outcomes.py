@@ -356,3 +356,34 @@ def test_matrices_for_another_number_of_cycles_are_not_taken_for_draws():
     trace = cohort_trace([1, 0], np.eye(2), 5)
     with pytest.raises(InputError, match=r"transitions: found simulation dimensions \(4,\)"):
         discounted_total(trace, [1, 0], 0.03, 1, np.ones(6), np.stack([np.eye(2)] * 4), np.ones((2, 2)))
+
+
+def test_transitions_that_did_not_make_the_trace_are_refused():
+    model = a_model()
+    others = [np.eye(3), model["transitions"][::-1], model["transitions"][:, ::-1]]
+    slightly = model["transitions"].copy()
+    slightly[2, 3, 1, :2] += [1e-6, -1e-6]
+    for transitions in (*others, slightly):
+        with pytest.raises(InputError, match="transitions: found a row of the trace missed by"):
+            discounted_total(**{**model, "transitions": transitions})
+
+
+def test_a_trace_that_is_no_cohort_is_refused():
+    rest = {"values": [1, 0], "annual_rate": 0.03, "cycle_length_years": 1, "weights": [1, 1]}
+    for trace, found in (
+        ([[1, 0], [1.5, -0.5]], "-0.5"),
+        ([[1, 0], [0.5, 0.4]], "rows whose sums differ by 0.1"),
+        ([[1, 0], [0.5, np.nan]], "nan"),
+        ([[1, 0], [np.inf, 0]], "inf"),
+    ):
+        with pytest.raises(InputError, match=f"^trace: found {found}"):
+            discounted_total(trace, **rest)
+
+
+def test_a_trace_may_count_persons():
+    model = a_model()
+    counts = {**model, "trace": 1000 * model["trace"]}
+    np.testing.assert_allclose(discounted_total(**counts), 1000 * discounted_total(**model), rtol=1e-12)
+    unequal = {**model, "trace": model["trace"] * np.array([1.0, 1000.0, 3.0, 1e6])[:, None, None]}
+    by_draw = discounted_total(**unequal) / [1.0, 1000.0, 3.0, 1e6]
+    np.testing.assert_allclose(by_draw, discounted_total(**model), rtol=1e-12)

@@ -195,7 +195,7 @@ def test_the_line_of_the_entry_is_named(tmp_path):
         ("- 7\n", r"made.yaml \(line 1\): found 7"),
         ("- id: 2024-13-45\n", "a value that cannot be read"),
         ("a: 1\n---\nb: 2\n", "made.yaml"),
-        ("- id: !!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
+        ("- id: !!python/object/apply:os.system [ls]\n", "found a tag"),
         ("[" * 3000, "made.yaml"),
     ],
 )
@@ -534,3 +534,27 @@ def test_units_say_which_of_them_follow_prices():
     assert UNITS["currency per scan"].inflates and UNITS["currency per QALY"].money
     assert not UNITS["currency per QALY"].inflates
     assert not any(unit.money for name, unit in UNITS.items() if "currency" not in name)
+
+
+@pytest.mark.parametrize("depth", [21, 20_000, 60_000])
+def test_deep_nesting_is_refused_before_it_is_composed(depth):
+    with pytest.raises(ParameterError, match=r"x \(line 1\): found more than 20 levels"):
+        read_yaml("[" * depth + "]" * depth, "x")
+    assert read_yaml("[" * 20 + "]" * 20, "x")[1] == [1]
+
+
+def test_more_values_than_a_file_needs_are_refused():
+    with pytest.raises(ParameterError, match="found more than 20,000 values"):
+        read_yaml("- 1\n" * 20_000, "x")
+
+
+@pytest.mark.parametrize("text", ["- &a 1\n- *a\n", "- &a [1]\n", "- !!int 012\n"])
+def test_anchors_aliases_and_tags_are_refused(text):
+    with pytest.raises(ParameterError, match=r"line 1\): found (an anchor or alias|a tag)"):
+        read_yaml(text, "x")
+
+
+def test_a_long_value_is_cut_in_the_message(tmp_path):
+    with pytest.raises(ParameterError) as caught:
+        load_entries(written(tmp_path, entry(value=["long"] * 5000)))
+    assert len(str(caught.value)) < 300

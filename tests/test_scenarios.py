@@ -121,6 +121,26 @@ def test_a_file_that_is_missing_huge_or_no_text_is_refused(tmp_path):
     (tmp_path / "f.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ParameterError, match="not UTF-8"):
         read_scenario(tmp_path / "f.yaml")
-    (tmp_path / "f.yaml").write_text("# " + "x" * 1_000_000)
-    with pytest.raises(ParameterError, match="1,000,002 bytes; expected 1,000,000 at most"):
+    (tmp_path / "f.yaml").write_text("# " + "x" * 200_000)
+    with pytest.raises(ParameterError, match="200,002 bytes; expected 200,000 at most"):
         read_scenario(tmp_path / "f.yaml")
+
+
+@pytest.mark.parametrize("number", ["012", "1:30", "1_5", "0x10", "0b11"])
+def test_numbers_that_are_not_decimal_are_refused_and_not_converted(number):
+    with pytest.raises(ParameterError, match=f"overrides.a: found '{number}'; expected a finite number"):
+        parse_scenario(f"name: x\nsetting: us\noverrides:\n  a: {number}\n")
+    with pytest.raises(ParameterError, match=f"seed: found '{number}'"):
+        parse_scenario(f"name: x\nsetting: us\nseed: {number}\n")
+
+
+@pytest.mark.parametrize("setting", ["[us]", "{a: 1}"])
+def test_a_setting_that_is_no_text_is_refused_by_name(setting):
+    with pytest.raises(ParameterError, match="setting: found"):
+        parse_scenario(f"name: x\nsetting: {setting}\n")
+
+
+@pytest.mark.parametrize("overrides", [(1, 2), (("c_ai_scan", 1, 2),)])
+def test_overrides_that_are_no_pairs_are_refused_by_name(overrides):
+    with pytest.raises(ParameterError, match=r"overrides: found .* pairs of an id and a value"):
+        Scenario("a", "us", 0, overrides)
