@@ -11,6 +11,7 @@ from market import analysis, budget, diffusion, market_size, voi
 from market.calibration import draw_parameters
 from market.database import open_database, sql
 from market.errors import InputError
+from market.lung import LEFT_OUT
 from market.natural_history import life_table
 from market.parameters import ParameterSet
 from market.report import ANY, Column, Report, Table
@@ -79,7 +80,8 @@ def _caveats(parameters: ParameterSet, asked: frozenset[str]) -> list[str]:
     trusts = {trust: sum(entry.trust == trust for entry in given) for trust in ("read", "secondary", "memory")}
     sentences = [
         f"Of {len(given)} numbers used, {trusts['read']} were read in their source, {trusts['secondary']} in one "
-        f"that quotes it, {trusts['memory']} are assumptions or from memory."
+        f"that quotes it, {trusts['memory']} are assumptions or from memory.",
+        LEFT_OUT,
     ]
     points = analysis.OperatingPoint(1, 1, 1, 1).pairs()
     if any(key in parameters.overrides or not parameters.parameters[key].sources for key in points):
@@ -144,7 +146,7 @@ def psa(
         ),
     }
     more = {"draws": n, "seed": scenario.seed}
-    return Report(facts("psa", scenario, parameters, **more), tables, sentences, values)
+    return Report(facts("psa", scenario, parameters, **more), tables, [*sentences, LEFT_OUT], values)
 
 
 def dsa(

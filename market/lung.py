@@ -11,10 +11,6 @@ takes from the same preclinical stages, they do not die of lung cancer; from tha
 survival of the stage in which they were found. So nobody dies earlier of lung cancer for having been found
 earlier, and a stage that has not changed changes no date of death. Overdiagnosed are those who die of other
 causes before that day; no cancers are assumed that would never have surfaced.
-
-What speaks for screening by being left out: deaths from surgery of cancers found by screens, cancers caused by
-radiation, and that the costs of first treatment, continuing care and the last year of life overlap for who dies
-soon after diagnosis, which is mostly who was diagnosed late.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,6 +39,13 @@ from market.screening import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LEFT_OUT = (
+    "In favour of screening, the model leaves out deaths from surgery of cancers that a screen found and cancers "
+    "caused by radiation, and it charges first treatment and the last year of life in full to who dies soon after "
+    "diagnosis, mostly those found late."
+)
+"""What a reader of any result must know about the model; shown below it."""
 
 CHUNK_DRAWS = 1000
 """Draws are worked off in chunks of this many: bounded memory, and what a cycle needs stays in cache."""

@@ -18,6 +18,7 @@ import pytest
 from market import analysis
 from market.__main__ import main
 from market.errors import InputError
+from market.lung import LEFT_OUT
 from market.scenarios import Scenario, read_scenario
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -314,3 +315,10 @@ def test_an_interrupt_ends_a_long_analysis_with_one_word(tmp_path):
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err.decode().strip()) == (130, b"", "stopped")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("run",), ("psa", *FEW)])
+def test_results_say_what_the_model_leaves_out(capsys, command):
+    status, out, _ = market(capsys, *command)
+    assert status == 0
+    assert LEFT_OUT in " ".join(out.split())
