@@ -11,6 +11,13 @@ takes from the same preclinical stages, they do not die of lung cancer; from tha
 survival of the stage in which they were found. So nobody dies earlier of lung cancer for having been found
 earlier, and a stage that has not changed changes no date of death. Overdiagnosed are those who die of other
 causes before that day; no cancers are assumed that would never have surfaced.
+
+Costs of care. The last year of life, where it lies after diagnosis, takes the place of continuing care
+(lung_values.value_to_go). First treatment is charged whole even to those who die soon after diagnosis, mostly
+diagnosed late, though the cost of the last year may hold some of it: what overlap is left speaks for screening.
+
+Left out, and speaking for screening: deaths from surgery of cancers found by screens, and cancers and deaths
+caused by radiation; LEFT_OUT says so below every result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,8 +49,8 @@ if TYPE_CHECKING:
 
 LEFT_OUT = (
     "In favour of screening, the model leaves out deaths from surgery of cancers that a screen found and cancers "
-    "caused by radiation, and it charges first treatment and the last year of life in full to who dies soon after "
-    "diagnosis, mostly those found late."
+    "and deaths caused by radiation, and it charges first treatment in full, beside the last year of life, to who "
+    "dies soon after diagnosis, mostly those found late."
 )
 """What a reader of any result must know about the model; shown below it."""
 
@@ -134,7 +141,7 @@ def results_table(results: LungResults) -> "pd.DataFrame":
 
 def _without_constants(parameters: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
     """Arrays by id, those with one value in all draws shortened to it, which saves most of the work on them."""
-    arrays = {name: np.atleast_1d(np.asarray(value, dtype=float)) for name, value in parameters.items()}
+    arrays = {name: np.atleast_1d(np.asarray(value)) for name, value in parameters.items()}
     short = {name: array[:1] if (array == array[0]).all() else array for name, array in arrays.items()}
     if all(array.size == 1 for array in short.values()):
         return arrays  # all draws are alike; their number must not be lost

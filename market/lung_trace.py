@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from market.lung_values import death_survival, timing
+from market.lung_values import death_survival, last_year_before_diagnosis, timing
 from market.natural_history import (
     BAND_STARTS,
     CYCLES_PER_YEAR,
@@ -172,7 +172,8 @@ def trace_screens(
     events = {name: np.zeros((n_rows, *shape)) for name in EVENTS}
     screen_cost = {name: np.zeros((n_rows, *shape)) for name in COSTS}
     loss = np.zeros((n_rows, *shape))
-    lung_dead = np.zeros(shape)
+    last_years = np.zeros((n_rows, N, *shape))
+    before_clinical, before_screen = last_year_before_diagnosis(history)
     end_of_lead = 1.0 - history.moves.sum(axis=1)
     for t in range(n_rows):
         if t:
@@ -180,11 +181,15 @@ def trace_screens(
             clinical, died = people.step(t - 1, end_of_lead)
             for s, stage in enumerate(STAGES):
                 events[f"clinical_diagnosis_{stage}"][t] = clinical[s] * survival[t]
-            events["lung_cancer_deaths"][t] = died * dying[t]
-            lung_dead = lung_dead + died * dying[t]
+            last_years[t] += died * dying[t]
+            for k, before in enumerate(before_clinical[: n_rows - 1 - t], start=1):
+                last_years[t + k] -= clinical * before[:, None] * dying[t + k]
+            events["lung_cancer_deaths"][t] = died.sum(axis=0) * dying[t]
         if t in rounds:
             screened = take_screen(rounds[t], get, people.well, people.preclinical)
             people.find(screened.well, screened.preclinical, screened.detected)
+            for k, before in enumerate(before_screen[: n_rows - 1 - t], start=1):
+                last_years[t + k] -= screened.detected * before[:, None] * dying[t + k]
             for name, count in screened.counts.items():
                 events[name][t] = count * survival[t]
             for s, stage in enumerate(STAGES):
@@ -193,8 +198,8 @@ def trace_screens(
                 screen_cost[name][t] = amount * survival[t]
             loss[t] = screen_qaly_loss(get, screened.counts) * survival[t]
         trace[t, :-2], since[t] = people.states() * survival[t], people.years_since() * survival[t]
-        trace[t, -2] = lung_dead
-        trace[t, -1] = 1.0 - trace[t, :-1].sum(axis=0)
+    trace[:, -2] = events["lung_cancer_deaths"].cumsum(axis=0)
+    trace[:, -1] = 1.0 - trace[:, :-1].sum(axis=1)
     years = time.years[:, None]
     diagnosed = trace[:, 1 + N : 1 + 3 * N].reshape(n_rows, 2, N, *shape).sum(axis=1)
     undiagnosed = trace[:, : 1 + N].sum(axis=1)
@@ -207,7 +212,7 @@ def trace_screens(
         trace=trace,
         years_since=since,
         events=events,
-        costs=screen_cost | _cancer_costs(get, events, diagnosed, years),
+        costs=screen_cost | _cancer_costs(get, events, years[:, None] * diagnosed, last_years),
         life_years=life_years,
         qalys=qalys,
         discount_cost=time.discount_cost,
@@ -216,16 +221,21 @@ def trace_screens(
 
 
 def _cancer_costs(
-    get: Parameters, events: Mapping[str, np.ndarray], diagnosed: np.ndarray, years: np.ndarray
+    get: Parameters, events: Mapping[str, np.ndarray], years: np.ndarray, last_years: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Costs of cancers by item, (cycle + 1, strategy, sim)."""
+    """Costs of cancers by item, (cycle + 1, strategy, sim); phases of care as in lung_values.value_to_go.
+
+    terminal is what the last year of life costs beyond the continuing care that it replaces, booked at death.
+    years lived after diagnosis, and last_years of life, at the deaths that end them, are by stage, (cycle + 1,
+    stage, strategy, sim).
+    """
     found = [events[f"screen_diagnosis_{stage}"] + events[f"clinical_diagnosis_{stage}"] for stage in STAGES]
     continuing = by_group(get, "c_continuing_{}")
     return {
         "cancer_workup": sum(found) * get("c_cancer_workup"),
         "initial": sum(n * get(f"c_initial_{stage}") for n, stage in zip(found, STAGES, strict=True)),
-        "continuing": years * sum(diagnosed[:, s] * continuing[s] for s in range(N)),
-        "terminal": events["lung_cancer_deaths"] * get("c_terminal"),
+        "continuing": sum(years[:, s] * continuing[s] for s in range(N)),
+        "terminal": sum(last_years[:, s] * (get("c_terminal") - continuing[s]) for s in range(N)),
     }
 
 
@@ -248,7 +258,7 @@ class _Cohort:
             self.lead[s, s] += detected[s]
 
     def step(self, t: int, end_of_lead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cycle t: clinical diagnoses (stage, strategy, sim) and lung cancer deaths (strategy, sim)."""
+        """Cycle t: clinical diagnoses and lung cancer deaths by stage at diagnosis, (stage, strategy, sim)."""
         history = self.history
         clinical = np.stack(
             [sum(self.preclinical[i] * history.found[i, s] for i in range(s + 1)) for s in range(N)]
@@ -260,7 +270,7 @@ class _Cohort:
         ended = sum(self.lead[j] * end_of_lead[j] for j in range(N))
         self.lead = step_preclinical(self.lead, history.moves)
         alive = self.tunnel * self.survive
-        died = (self.tunnel - alive).sum(axis=(0, 1, 2))
+        died = (self.tunnel - alive).sum(axis=(0, 1))
         self.tunnel[:, 1:] = alive[:, :-1]
         self.tunnel[:, -1] += alive[:, -1]
         self.tunnel[0, 0], self.tunnel[1, 0] = ended, clinical

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.cohort import within_cycle_weights
-from market.natural_history import BAND_STARTS, BANDS, CYCLE_YEARS, STAGES, NaturalHistory, Parameters, by_group
+from market.natural_history import (
+    BAND_STARTS,
+    BANDS,
+    CYCLE_YEARS,
+    CYCLES_PER_YEAR,
+    STAGES,
+    NaturalHistory,
+    Parameters,
+    by_group,
+)
 from market.screening import stage_costs
 
 N = len(STAGES)
@@ -74,7 +83,14 @@ def death_survival(other_survival: np.ndarray) -> np.ndarray:
 
 
 def value_to_go(history: NaturalHistory, get: Parameters, cycles: Collection[int]) -> Values:
-    """Values at these cycles and at 0, by one pass from the last cycle to the first."""
+    """Values at these cycles and at 0, by one pass from the last cycle to the first.
+
+    Costs of care after first treatment come in phases that exclude each other (as in Mariotto 2020, Cancer
+    Epidemiol Biomarkers Prev 29:1304): c_terminal for the last year of life of who dies of lung cancer, as much of
+    it as lies after diagnosis, and c_continuing for all other time. The continuing care that the last year replaces
+    is taken off at death, at the discount of that day. First treatment and work-up are charged whole at diagnosis;
+    what of them falls into the last year of life is counted twice if c_terminal holds it.
+    """
     time = timing(history, get)
     alive, at_death = _streams(history, time)
     initial, continuing, terminal = stage_costs(get)
@@ -90,7 +106,7 @@ def value_to_go(history: NaturalHistory, get: Parameters, cycles: Collection[int
         values = np.empty((5, N, n_sim))
         values[LIFE_YEARS] = streams[LIFE_YEARS]
         values[QALYS] = streams[QALYS] * utility_ratio
-        spent = streams[_CONTINUING] * continuing + streams[_TERMINAL] * terminal
+        spent = streams[_CONTINUING] * continuing + streams[_TERMINAL] * (terminal - continuing)
         values[COST] = spent + initial * initial_factor[t]
         values[DEATHS] = streams[-1]
         values[DIAGNOSES] = history.other_survival[t]
@@ -102,15 +118,16 @@ def value_to_go(history: NaturalHistory, get: Parameters, cycles: Collection[int
     clinical = np.zeros((5, N, n_sim))
     after = np.zeros((5, N, n_sim))
     starts_surviving = _survival_at_starts(history.survival)
+    before_clinical, before_screen = last_year_before_diagnosis(history)
     for t in range(history.n_cycles, -1, -1):
         _step_lead(lead, lead_moves, lead_end, after, alive[t])
         _step_undiagnosed(ahead, history, clinical, alive[t], t)
         after = _step_diagnosed(bands, history.survival, starts_surviving, alive, at_death, t)
-        clinical = stage_values(after, t)
+        clinical = stage_values(_less(after, before_clinical, at_death, t), t)
         if t in keep:
             undiagnosed[t] = ahead.copy()
             in_lead = np.stack([lead[s, :, s] for s in range(N)], axis=1)
-            found[t] = stage_values(in_lead, t)
+            found[t] = stage_values(_less(in_lead, before_screen, at_death, t), t)
     return Values(undiagnosed, found)
 
 
@@ -141,6 +158,35 @@ def _survival_at_starts(survival: np.ndarray) -> np.ndarray:
     lengths = np.diff(BAND_STARTS)[:, None, None]
     through = np.cumprod(survival[:-1] ** lengths, axis=0)
     return np.concatenate([np.ones_like(survival[:1]), through])[:, None]
+
+
+def last_year_before_diagnosis(history: NaturalHistory) -> tuple[np.ndarray, np.ndarray]:
+    """Years of the last year of life that lie before diagnosis, (cycle, stage, sim), clinical and by a screen.
+
+    Per person diagnosed, but for other causes: the share who die of lung cancer in the 1st to 4th cycle after
+    diagnosis, times the rest of a year before it, with deaths in mid-cycle. Who is found by a screen comes first
+    to the end of lead time; later deaths leave nothing before diagnosis.
+    """
+    cycles = np.arange(CYCLES_PER_YEAR)
+    survives = history.survival[0]
+    dies = survives ** cycles[:, None, None] * (1.0 - survives)
+    lead = np.eye(N)[:, :, None]  # stage where found, stage where the cancer is by now
+    dies_later = np.zeros(np.broadcast_shapes(dies.shape, (1, 1, history.moves.shape[-1])))
+    for cycle in cycles[:-1]:
+        after = np.einsum("sin,ijn->sjn", np.broadcast_to(lead, (N, *history.moves.shape[1:])), history.moves)
+        ends = lead.sum(axis=1) - after.sum(axis=1)
+        dies_later[cycle + 1 :] += ends * dies[: len(cycles) - 1 - cycle]
+        lead = after
+    rest = (1.0 - (cycles + 0.5) * CYCLE_YEARS)[:, None, None]
+    return rest * dies, rest * dies_later
+
+
+def _less(streams: np.ndarray, before: np.ndarray, at_death: np.ndarray, t: int) -> np.ndarray:
+    """Streams of who is diagnosed at t, without the part of the last year of life before it."""
+    less = streams.copy()
+    for k, years in enumerate(before[: len(at_death) - 1 - t], start=1):
+        less[_TERMINAL] -= years * at_death[t + k, 0]
+    return less
 
 
 def _step_diagnosed(

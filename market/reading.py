@@ -71,23 +71,23 @@ def read_screen(mode: str, parameters: Mapping[str, ArrayLike], screening_round:
         raise InputError("screening_round", repr(screening_round), "one of " + ", ".join(ROUNDS))
     s = _probability(parameters, f"reader_sensitivity_{screening_round}")
     c = _probability(parameters, f"reader_specificity_{screening_round}")
-    seconds = np.asarray(parameters["read_seconds"], dtype=float)
+    seconds = _number(parameters, "read_seconds")
     if mode == "single":
         return Reading(s, c, 1.0, 1.0, seconds, 0.0)
     if mode == "concurrent":
-        s = np.clip(s + np.asarray(parameters["concurrent_sensitivity_gain"]), 0.0, 1.0)
-        c = np.clip(c + np.asarray(parameters["concurrent_specificity_gain"]), 0.0, 1.0)
-        saved = np.asarray(parameters["concurrent_seconds_saved"], dtype=float)
+        s = np.clip(s + _number(parameters, "concurrent_sensitivity_gain"), 0.0, 1.0)
+        c = np.clip(c + _number(parameters, "concurrent_specificity_gain"), 0.0, 1.0)
+        saved = _number(parameters, "concurrent_seconds_saved")
         return Reading(s, c, 1.0, 1.0, np.maximum(seconds - saved, 0.0), 1.0)
     if mode == "double":
-        cov = covariance(s, s, parameters["reader_dependence_cancer"])
-        cov0 = covariance(c, c, parameters["reader_dependence_no_cancer"])
+        cov = covariance(s, s, _number(parameters, "reader_dependence_cancer"))
+        cov0 = covariance(c, c, _number(parameters, "reader_dependence_no_cancer"))
         return Reading(*either_positive(s, c, s, c, cov, cov0), 2.0, 2.0, seconds, 0.0)
     a, b = _probability(parameters, "ai_sensitivity"), _probability(parameters, "ai_specificity")
-    cov = covariance(s, a, parameters["ai_dependence_cancer"])
-    cov0 = covariance(c, b, parameters["ai_dependence_no_cancer"])
+    cov = covariance(s, a, _number(parameters, "ai_dependence_cancer"))
+    cov0 = covariance(c, b, _number(parameters, "ai_dependence_no_cancer"))
     if mode == "second_reader":
-        added = np.asarray(parameters["second_reader_seconds_added"], dtype=float)
+        added = _number(parameters, "second_reader_seconds_added")
         return Reading(*either_positive(s, c, a, b, cov, cov0), 1.0, 1.0, seconds + added, 1.0)
     return Reading(*both_positive(s, c, a, b, cov, cov0), a, 1.0 - b, seconds, 1.0)
 
@@ -128,8 +128,15 @@ def minutes_per_screen(reading: Reading, cancer: bool) -> ArrayLike:
     return reads * np.asarray(reading.seconds_per_read) / SECONDS_PER_MINUTE
 
 
+def _number(parameters: Mapping[str, ArrayLike], name: str) -> np.ndarray:
+    value = np.asarray(parameters[name])
+    if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        raise InputError(name, f"{value}", "finite numbers")
+    return value.astype(float, copy=False)
+
+
 def _probability(parameters: Mapping[str, ArrayLike], name: str) -> np.ndarray:
-    value = np.asarray(parameters[name], dtype=float)
-    if not ((value >= 0) & (value <= 1)).all():  # false for NaN too
+    value = _number(parameters, name)
+    if not ((value >= 0) & (value <= 1)).all():
         raise InputError(name, f"{value}", "probabilities from 0 to 1")
     return value

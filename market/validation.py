@@ -1,4 +1,8 @@
-"""Validation: the lung screening model against published results to which it was not fitted."""
+"""Validation: the lung screening model against published results to which it was not fitted.
+
+The model leaves out deaths from surgery of cancers found by screens, and cancers and deaths caused by radiation.
+Where a published result counts them, the model's gain is too large for that reason too.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import cache

@@ -98,6 +98,14 @@ def test_calibrated_draws_keep_their_distributions_and_hang_together():
     assert part["sojourn_scale"] == pytest.approx(draws["sojourn_scale"][100:110])
 
 
+def test_what_is_fitted_to_remembered_targets_does_not_count_as_read():
+    assert "memory" in {target["trust"] for target in targets()["targets"]}
+    fits = [entry for entry in load_parameters("us").parameters.values() if entry.status == "calibrated"]
+    assert fits
+    assert {entry.trust for entry in fits} == {"secondary"}
+    assert all("remembered, not read" in entry.note for entry in fits)
+
+
 def test_an_override_of_a_calibrated_parameter_is_not_drawn():
     chosen = load_parameters("us", price_year=2024).with_overrides({"sojourn_scale": 1.3})
     assert (draw_parameters(chosen, 20, seed=1)["sojourn_scale"] == 1.3).all()

@@ -434,6 +434,49 @@ def test_another_ai_leaves_its_likeness_to_the_reader_alone():
 def test_a_price_that_is_no_finite_number_is_refused_by_name(base: dict, value: object):
     with pytest.raises(ParameterError, match="c_ldct"):
         run(base | {"c_ldct": value}, TABLE)
+    with pytest.raises(ParameterError, match="c_ldct"):
+        run(base | {"adherence": np.array([0.5, 0.6]), "c_ldct": value}, TABLE)
+
+
+def surviving(first: float, second: float, later: float) -> dict[str, float]:
+    """Survival of lung cancer through the first and second year after diagnosis and later, alike in all stages."""
+    bands = {"y1": first, "y2": second, "y3_5": later, "y6_10": later, "y11_20": later}
+    return {f"survival_{stage}_{band}": value for stage in STAGES for band, value in bands.items()}
+
+
+def test_the_last_year_of_life_is_charged_after_diagnosis_alone_and_instead_of_continuing_care(base: dict):
+    care = {f"c_continuing_{group}": 100.0 for group in GROUPS} | {"c_terminal": 8000.0, "discount_cost": 0.0}
+    at_once = trace_strategies(base | care | surviving(0.0, 0.0, 0.0), TABLE, ["none"])
+    totals, deaths = at_once.totals(), at_once.events["lung_cancer_deaths"].sum()
+    # All die in mid-cycle, half of three months after diagnosis: an eighth of a year.
+    assert totals["cost_terminal"][0, 0] == pytest.approx((8000 - 100) / 8 * deaths, rel=1e-9)
+    lived = 0.25 * at_once.trace[:, 1 + N : 1 + 3 * N, 0, 0].sum(axis=1)
+    lived[-1] /= 2
+    assert totals["cost_continuing"][0, 0] == pytest.approx(100 * lived.sum(), rel=1e-9)
+    later = trace_strategies(base | care | surviving(1.0, 1.0, 0.0), TABLE, ["none"])
+    deaths = later.events["lung_cancer_deaths"].sum()
+    assert later.totals()["cost_terminal"][0, 0] == pytest.approx((8000 - 100) * deaths, rel=1e-9)
+
+
+def test_lead_time_after_a_screen_counts_to_the_last_year_of_life(base: dict):
+    only_iv = {f"detect_{stage}": 0.0 for stage in STAGES[:-1]} | {"share_death": 0.0, "hr_other_cause": 0.0}
+    once = {"screen_stop_age": base["start_age"], "c_terminal": 8000.0, "discount_cost": 0.0}
+    once |= {f"c_continuing_{group}": 0.0 for group in GROUPS}
+    totals = trace_strategies(base | only_iv | once | surviving(0.0, 0.0, 0.0), TABLE, ["single"]).totals()
+    found = totals["screen_diagnosis_iv"][0, 0]
+    stays = np.exp(-CYCLE_YEARS / (base["sojourn_iv"] * base["sojourn_scale"]))
+    # Clinically due in the first, second or third cycle after the screen, and dead in the next.
+    unlived = (1 - stays) * (5 / 8 + stays * 3 / 8 + stays**2 / 8)
+    expected = found * (1 - unlived) + (totals["lung_cancer_deaths"][0, 0] - found) / 8
+    assert totals["cost_terminal"][0, 0] == pytest.approx(8000 * expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("survives", [(0.0, 0.0, 0.0), (0.4, 0.6, 0.0), (1.0, 0.0, 0.0)])
+def test_phases_of_care_cost_the_same_backward_and_forward(base: dict, survives: tuple[float, float, float]):
+    care = {f"c_continuing_{group}": 900.0 * (i + 1) for i, group in enumerate(GROUPS)}
+    numbers = drawn(base | surviving(*survives) | care, 2)
+    result, totals = run(numbers, TABLE), trace_strategies(numbers, TABLE, STRATEGIES).totals()
+    np.testing.assert_allclose(result.cost, totals["cost"], rtol=1e-9)
 
 
 def test_the_last_screen_is_not_lost_to_rounding(base: dict):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.errors import InputError
+from market.parameters import load_parameters
 from market.reading import (
     MODES,
     Reading,
@@ -110,6 +111,13 @@ def test_rounds_differ_and_draws_are_read_at_once():
     assert read_screen("single", draws, "first").sensitivity == 0.9
 
 
+def test_no_unread_gain_of_concurrent_ai_is_taken_and_both_may_vary_as_much():
+    entries = load_parameters("us", price_year=2024).parameters
+    gains = [entries[f"concurrent_{what}_gain"] for what in ("sensitivity", "specificity")]
+    assert [gain.value for gain in gains] == [0.0, 0.0]
+    assert (gains[0].low, gains[0].high) == (gains[1].low, gains[1].high)
+
+
 @pytest.mark.parametrize(
     ("mode", "changes"),
     [
@@ -117,6 +125,10 @@ def test_rounds_differ_and_draws_are_read_at_once():
         ("triage", {"ai_sensitivity": 1.2}),
         ("single", {"reader_specificity_later": float("nan")}),
         ("double", {"reader_dependence_cancer": 1.5}),
+        ("single", {"reader_sensitivity_later": "0.8"}),
+        ("concurrent", {"concurrent_sensitivity_gain": float("inf")}),
+        ("concurrent", {"concurrent_seconds_saved": "abc"}),
+        ("second_reader", {"second_reader_seconds_added": float("nan")}),
     ],
 )
 def test_what_cannot_be_read_is_named(mode: str, changes: dict):
