@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from core.errors import ConfigError
+from core.preprocess import lung_hull
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class AugmentConfig:
     saturate     chance that everything above a random level near soft tissue turns flat
     compress     chance of JPEG compression, quality 20 to 90
     erase        chance of a grey rectangle over up to a fifth of the side squared
+    flatten      chance that all beyond the lungs' convex hull is one grey
     """
 
     flip: float = 0.5
@@ -45,9 +47,10 @@ class AugmentConfig:
     saturate: float = 0.4
     compress: float = 0.4
     erase: float = 0.3
+    flatten: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("flip", "saturate", "compress", "erase"):
+        for name in ("flip", "saturate", "compress", "erase", "flatten"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name}", str(getattr(self, name)), "a chance from 0 to 1")
         if not 0 <= self.level <= 100:
@@ -63,11 +66,15 @@ def augment(
     size: int,
     config: AugmentConfig,
     rng: np.random.Generator,
+    lungs: np.ndarray | None = None,
 ) -> np.ndarray:
     """One random view uint8 (size, size) of a prepared picture uint8 (h, w).
 
-    `inner` is (top, left, height, width), in pixels of `image`, of what the unchanged view would show.
+    `inner` is (top, left, height, width), in pixels of `image`, of what the unchanged view would show; `lungs`
+    the mask of the lungs, where they were found.
     """
+    if config.flatten and rng.random() < config.flatten and lungs is not None:
+        image = _flatten(image, lungs, rng)
     view = _geometry(image, inner, size, config, rng)
     view = _sharpness(view, config, rng)
     view = _levels(view, config, rng)
@@ -80,6 +87,11 @@ def augment(
     if rng.random() < config.erase:
         view = _erase(view, rng)
     return view
+
+
+def _flatten(image: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Nothing but one grey beyond a hull around both lungs: chest wall, table and frame betray the source."""
+    return np.where(lung_hull(lungs), image, np.uint8(rng.integers(256)))
 
 
 def _geometry(image, inner, size, config, rng) -> np.ndarray:

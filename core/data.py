@@ -60,6 +60,9 @@ def load_table(folders: Sequence[Path]) -> "pd.DataFrame":
         for folder, source in zip(folders, _source_names(folders), strict=True)
         for row in _folder_rows(folder, source)
     ]
+    for row in rows:
+        if not row["path"].isascii() and row["path"].encode(errors="replace").decode() != row["path"]:
+            raise DataError(ascii(row["file"]), "a file name that is not UTF-8", "a name in UTF-8: rename the file")
     columns = dict.fromkeys(TABLE_COLUMNS) | dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame(rows, columns=list(columns), dtype="str")
 

@@ -48,6 +48,8 @@ _GROUPS = {  # where an enhanced multi-frame object keeps what a plain one has a
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _MODALITIES = ("CR", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SC", "US", "XA")
 """Those that a warning may name: the value of a tag is shown only where it is one of the standard's codes."""
+_UNCLEAR = ("OT", "SC")
+"""Other, and secondary capture: pictures of any kind, also of CT slices."""
 
 
 @cache
@@ -145,7 +147,14 @@ def _slice(dataset, layout: Layout, name: str, frame: int) -> Slice:
         None if place.axial is False else place.along,
         _spacing(dataset, frame, place.turn[0]),
         tuple(notes),
+        _machine(dataset),
     )
+
+
+def _machine(dataset) -> str | None:
+    """The modality where it is one of those that are surely not CT."""
+    modality = dataset.get("Modality")
+    return modality if modality in _MODALITIES and modality not in _UNCLEAR else None
 
 
 def _values(

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnxruntime
 
-INPUT, OUTPUTS = "images", ("logits", "cams")
-"""Names in an exported network: grey pictures (b, 1, size, size) in; logits and activation maps out."""
+INPUT, LOGITS, CAMS, FEATURES, CONTEXT = "images", "logits", "cams", "features", "context"
+OUTPUTS = (LOGITS, CAMS)
+ALL_OUTPUTS = (*OUTPUTS, FEATURES, CONTEXT)
+"""Names in an exported network: grey pictures (b, 1, size, size) in; out come logits, activation maps, the pooled
+features (b, channels) that its head reads, and the context (b, 2 c) that core.gate looks at. Networks exported
+earlier lack the last one or two."""
 
 
 def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.InferenceSession":
@@ -29,8 +33,8 @@ def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.Inf
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except (*unreadable, *unsupported) as error:
         raise ValueError("not an ONNX network") from error
-    names = [item.name for item in session.get_inputs()], tuple(item.name for item in session.get_outputs())
-    if names != ([INPUT], OUTPUTS):
+    inputs, outputs = ([item.name for item in part] for part in (session.get_inputs(), session.get_outputs()))
+    if inputs != [INPUT] or tuple(outputs[:2]) != OUTPUTS or not set(outputs).issubset(ALL_OUTPUTS):
         raise ValueError("an ONNX network of another kind")
     return session
 

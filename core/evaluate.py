@@ -1,5 +1,6 @@
 """A finished run on labelled data: only on images that it was not trained on."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import data, metrics
+from core import data, metrics, thumbnails
 from core.card import write_card
-from core.errors import DataError
+from core.errors import DataError, RunError
 from core.predictor import Predictor, softmax
-from core.runs import load_run, write_json
+from core.runs import Run, load_run, write_atomically, write_json
+from core.scored import FILE as PREDICTIONS
+from core.scored import FIRST
 from core.views import load_views
 
 if TYPE_CHECKING:
@@ -52,12 +55,34 @@ def evaluate(run: str | Path | None, folders: Sequence[Path]) -> Result:
 
 
 def keep(run: str | Path | None, name: str, result: Result) -> None:
-    """Write a result into the run's metrics.json under `tests`, by name, and into its model card."""
-    path = load_run(run).path
-    results = load_run(path).metrics
+    """Keep a result in the run by name: its metrics under `tests` in metrics.json, and in the model card; its
+    predictions as a scheme of that name, in place of older ones; and thumbnails where all images are phantoms.
+
+    RunError for the name of a scheme that comes from training.
+    """
+    kept = load_run(run)
+    if name in FIRST:
+        raise RunError(name, "the name of a scheme of training", f"another name than {', '.join(FIRST)}")
+    _keep_predictions(kept, name, result.predictions)
+    results = kept.metrics
     results.setdefault("tests", {})[name] = result.to_json()
-    write_json(path / "metrics.json", results)
-    write_card(path)
+    write_json(kept.path / "metrics.json", results)
+    write_card(kept.path)
+
+
+def _keep_predictions(run: Run, name: str, predictions: "pd.DataFrame") -> None:
+    import pandas as pd
+
+    frame = predictions.assign(scheme=name)
+    path = run.path / PREDICTIONS
+    if path.exists():
+        before = pd.read_parquet(path)
+        frame = pd.concat([before[before["scheme"] != name], frame], ignore_index=True)
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    if predictions["group"].map(thumbnails.is_phantom).all():
+        thumbnails.write(run, predictions)
+    write_atomically(path, buffer.getvalue())
 
 
 def seen_in_training(path: Path, table: "pd.DataFrame") -> np.ndarray:
@@ -73,10 +98,14 @@ def seen_in_training(path: Path, table: "pd.DataFrame") -> np.ndarray:
 
 
 def predict_table(predictor: Predictor, table: "pd.DataFrame") -> "pd.DataFrame":
-    """The table (less path and split) with `p_<label>` for each class; one row per slice."""
+    """The table (less path and split) with `logit_<label>` and `p_<label>` for each class; one row per slice."""
     views = load_views(table, predictor.preprocess, random=False)
     starts = range(0, len(table), EVALUATION_BATCH)
     logits = np.concatenate([predictor.logits(views.plain[i : i + EVALUATION_BATCH])[0] for i in starts])
-    probabilities = softmax(logits / predictor.temperature)
-    named = {f"p_{label}": probabilities[:, place] for place, label in enumerate(predictor.labels)}
+    numbers = {"logit": logits.astype(np.float32), "p": softmax(logits / predictor.temperature)}
+    named = {
+        f"{kind}_{label}": values[:, place]
+        for kind, values in numbers.items()
+        for place, label in enumerate(predictor.labels)
+    }
     return table.drop(columns=["path", "split"]).assign(**named)

@@ -7,18 +7,18 @@ import warnings
 import numpy as np
 import torch
 
-from core.engine import INPUT, OUTPUTS, open_session
+from core.engine import ALL_OUTPUTS, CAMS, INPUT, open_session
 from core.errors import RunError
 from core.model import Classifier, ClassifierWithCam
 
 TOLERANCE = 1e-3
-"""Largest difference of a logit that counts as the same network."""
+"""Largest difference of a logit, pooled feature or context that counts as the same network."""
 
 
 def export_onnx(model: Classifier, size: int, pictures: np.ndarray) -> bytes:
-    """The network as ONNX: `images` (b, 1, size, size) float32 grey in, `logits` and `cams` out.
+    """The network as ONNX: `images` (b, 1, size, size) float32 grey in, ALL_OUTPUTS out.
 
-    `pictures` (n, size, size) uint8 are run through both; RunError when any logit differs by TOLERANCE.
+    `pictures` (n, size, size) uint8 are run through both; RunError where they differ by TOLERANCE.
     """
     model = model.eval().float().to(memory_format=torch.contiguous_format)
     exported = ClassifierWithCam(model).eval()
@@ -29,7 +29,7 @@ def export_onnx(model: Classifier, size: int, pictures: np.ndarray) -> bytes:
             exported,
             (torch.zeros(2, 1, size, size),),
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=[*ALL_OUTPUTS],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             external_data=False,
@@ -39,13 +39,16 @@ def export_onnx(model: Classifier, size: int, pictures: np.ndarray) -> bytes:
     program.save(buffer)
     difference = _difference(exported, buffer.getvalue(), pictures)
     if not difference < TOLERANCE:
-        raise RunError("model.onnx", f"logits that differ by {difference:.2g}", f"a difference below {TOLERANCE}")
+        found = f"outputs that differ by {difference:.2g}"
+        raise RunError("model.onnx", found, f"a difference below {TOLERANCE}")
     return buffer.getvalue()
 
 
 def _difference(exported: ClassifierWithCam, content: bytes, pictures: np.ndarray) -> float:
+    """The largest, of all outputs but the maps, which follow from the same weights."""
     images = pictures[:, None].astype(np.float32)
     with torch.inference_mode():
-        expected = exported(torch.from_numpy(images))[0].numpy()
-    found = open_session(content).run(OUTPUTS[:1], {INPUT: images})[0]
-    return float(np.abs(expected - found).max())
+        expected = [value.numpy() for value in exported(torch.from_numpy(images))]
+    found = open_session(content).run(ALL_OUTPUTS, {INPUT: images})
+    pairs = [pair for name, *pair in zip(ALL_OUTPUTS, expected, found, strict=True) if name != CAMS]
+    return float(max(np.abs(one - other).max() for one, other in pairs))

@@ -13,32 +13,45 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core import metrics
+from core.errors import ConfigError
+from core.labels import NORMAL
+from core.lesions import can_draw
 from core.model import Classifier
+from core.order import FORWARD
+from core.predictor import softmax
 from core.recipe import Recipe
 from core.views import Views, prefetch
 
 EVALUATION_BATCH = 64
 
+EPOCH_BOOT = 300
+"""Bootstrap replicates behind an epoch's validation intervals; a finished run's own have more."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledViews:
-    """What is trained on: views, targets (n,) int, sources (n,) int, and the rows of each part."""
+    """What is trained on: views, targets, sources and groups (n,) int, rows of each part, names of the targets."""
 
     views: Views
     targets: np.ndarray
     sources: np.ndarray
+    groups: np.ndarray
     train: np.ndarray
     validation: np.ndarray
+    labels: tuple[str, ...] = ()
 
 
 @dataclass
 class Progress:
-    """How far an epoch has come, for a progress bar."""
+    """How far an epoch has come: whole epochs and steps done, loss of the last step, the head's learning rate."""
 
     epoch: int
     step: int
     steps: int
     images_per_second: float
+    loss: float
+    learning_rate: float
 
 
 @dataclass
@@ -69,11 +82,12 @@ class Trainer:
         torch.manual_seed(_mix(self.seed, self.epoch))
         started = time.perf_counter()
         row = {"epoch": self.epoch + 1, "learning_rate": self._set_rate(0)}
-        row |= {f"train_{name}": value for name, value in self._train(started, report).items()}
+        learned, seen = self._train(started, report)
+        row |= {f"train_{name}": value for name, value in learned.items()}
         seconds = time.perf_counter() - started
         if len(self.data.validation):
             row |= {f"validation_{name}": value for name, value in self._validate().items()}
-        row |= {"images_per_second": len(self.data.train) / seconds, "seconds": time.perf_counter() - started}
+        row |= {"images_per_second": seen / seconds, "seconds": time.perf_counter() - started}
         self.epoch += 1
         self.history.append(row)
         self._keep(row)
@@ -82,6 +96,11 @@ class Trainer:
     def kept_weights(self) -> dict[str, Tensor]:
         """The state dict that the recipe keeps: of the best epoch, or of the last."""
         return self.best if self.recipe.keep == "best" else _copied(self._weights())
+
+    def work(self, epoch: int) -> float:
+        """What an epoch costs, in pixels learned from; validation counts as FORWARD of that."""
+        side, whole = self.recipe.size_at(epoch), self.recipe.preprocess.size
+        return len(self.data.train) * side**2 + FORWARD * len(self.data.validation) * whole**2
 
     def state(self) -> dict[str, Any]:
         return {
@@ -100,22 +119,31 @@ class Trainer:
         self.epoch, self.history, self.best = state["epoch"], state["history"], state["best"]
         self.best_accuracy, self.average = state["best_accuracy"], state["average"]
 
-    def _train(self, started: float, report: Callable[[Progress], None]) -> dict[str, float]:
+    def _train(self, started: float, report: Callable[[Progress], None]) -> tuple[dict[str, float], int]:
+        """What an epoch gave, and how many views it saw."""
         recipe, data = self.recipe, self.data
-        order = _draw(data, recipe.balance, np.random.default_rng((self.seed, self.epoch)))
-        parts = np.array_split(order, self.steps)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = _draw(data, recipe.balance, rng)
+        drawn = np.array([""] * len(order), dtype=object)
+        if recipe.lesions:
+            order, drawn = _draw_lesions(data, order, recipe.lesions, rng)
+        targets_of = data.targets[order]
+        targets_of[drawn != ""] = [data.labels.index(label) for label in drawn[drawn != ""]]
+        parts, classes, lesions = (np.array_split(values, self.steps) for values in (order, targets_of, drawn))
         self.model.train()
         for block in self.model.features[: recipe.frozen]:
             block.eval()
         tally = Tally(int(data.targets.max()) + 1)
         size = recipe.size_at(self.epoch)
         batches = prefetch(
-            lambda step: data.views.random_batch(parts[step], recipe.augment, (self.seed, self.epoch), size),
+            lambda step: data.views.random_batch(
+                parts[step], recipe.augment, (self.seed, self.epoch), size, lesions[step].tolist()
+            ),
             self.steps,
         )
         for step, batch in enumerate(batches):
-            self._set_rate(step)
-            targets = torch.from_numpy(data.targets[parts[step]])
+            rate = self._set_rate(step)
+            targets = torch.from_numpy(classes[step])
             with self._precision():
                 logits = self._logits(torch.from_numpy(batch).float(), step)
             loss = functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
@@ -123,10 +151,14 @@ class Trainer:
             loss.backward()
             self.optimizer.step()
             self._average()
-            tally.add(loss.item(), logits.detach(), targets)
-            done = (step + 1) * recipe.batch_size
-            report(Progress(self.epoch, step + 1, self.steps, done / (time.perf_counter() - started)))
-        return tally.result()
+            value = loss.item()
+            if not math.isfinite(value):
+                found = f"{recipe.learning_rate:g}, at which the loss was no number in epoch {self.epoch + 1}"
+                raise ConfigError("learning_rate", found, "a smaller one")
+            tally.add(value, logits.detach(), targets)
+            speed = (step + 1) * len(order) / self.steps / (time.perf_counter() - started)
+            report(Progress(self.epoch, step + 1, self.steps, speed, value, rate))
+        return tally.result(), len(order)
 
     def _logits(self, images: Tensor, step: int) -> Tensor:
         """The model's forward pass, cut where the frozen blocks end: nothing is kept for their gradients."""
@@ -142,7 +174,7 @@ class Trainer:
         return model.head(model.features[frozen:](features).mean((2, 3)))
 
     def _validate(self) -> dict[str, float]:
-        data = self.data
+        data, found = self.data, []
         tally = Tally(int(data.targets.max()) + 1)
         with self._evaluated_weights():
             for part in batches_of(data.validation):
@@ -150,7 +182,21 @@ class Trainer:
                     logits = self.model(torch.from_numpy(data.views.plain_batch(part)).float())
                 targets = torch.from_numpy(data.targets[part])
                 tally.add(functional.cross_entropy(logits.float(), targets).item(), logits, targets)
-        return tally.result()
+                found.append(logits.float().numpy())
+        return tally.result() | self._intervals(np.concatenate(found))
+
+    def _intervals(self, logits: np.ndarray) -> dict[str, float]:
+        """95 % intervals of the validation accuracies, by bootstrap over groups; left out where there are none."""
+        rows, classes = self.data.validation, [str(label) for label in range(logits.shape[1])]
+        seen = metrics.evaluate(
+            softmax(logits), self.data.targets[rows], self.data.groups[rows], classes, EPOCH_BOOT, self.seed
+        )
+        estimates = {"accuracy": seen.accuracy, "balanced_accuracy": seen.balanced_accuracy}
+        return {
+            f"{name}_{end}": getattr(estimate, end)
+            for name, estimate in estimates.items()
+            for end in ("low", "high")
+        }
 
     @contextlib.contextmanager
     def _evaluated_weights(self) -> Iterator[None]:
@@ -247,6 +293,28 @@ def predict_logits(model: Classifier, pictures: np.ndarray) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
+def predict_features(model: Classifier, pictures: np.ndarray) -> np.ndarray:
+    """(n, size, size) uint8 -> the pooled features (n, channels) float32 that the head reads."""
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            model.features(model.normalise(torch.from_numpy(pictures[part][:, None]).float())).mean((2, 3))
+            for part in batches_of(np.arange(len(pictures)))
+        ]
+    return torch.cat(parts).numpy()
+
+
+def predict_context(model: Classifier, pictures: np.ndarray) -> np.ndarray:
+    """(n, size, size) uint8 -> (n, d) float32, what core.gate looks at."""
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            model.context(torch.from_numpy(pictures[part][:, None]).float())
+            for part in batches_of(np.arange(len(pictures)))
+        ]
+    return torch.cat(parts).numpy()
+
+
 def batches_of(indices: np.ndarray) -> list[np.ndarray]:
     return np.array_split(indices, max(1, math.ceil(len(indices) / EVALUATION_BATCH)))
 
@@ -261,6 +329,30 @@ def _draw(data: LabelledViews, balance: str, rng: np.random.Generator) -> np.nda
     weight = 1 / np.sqrt(size) if balance == "class_source" else np.ones(len(rows))
     share = weight / np.bincount(data.targets[rows], weights=weight)[data.targets[rows]]
     return rows[_systematic(share / share.sum() * len(rows), rng)]
+
+
+def _draw_lesions(
+    data: LabelledViews, order: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows `order` with healthy ones mixed in, a share of the diseased ones; what to draw into each, or "".
+
+    Sources of the healthy slices come by the root of their size. Nothing is added where no class is named
+    "normal" or none of its slices has a lung field.
+    """
+    healthy = np.array(
+        [row for row in data.train if data.labels[data.targets[row]] == NORMAL and _has_lungs(data, row)], dtype=int
+    )
+    labels = [data.labels[target] for target in data.targets[order]]
+    added = [label for label in labels if can_draw(label) and rng.random() < share] if len(healthy) else []
+    weight = 1 / np.sqrt(np.bincount(data.sources[healthy])[data.sources[healthy]])
+    rows = rng.choice(healthy, len(added), p=weight / weight.sum()) if added else healthy[:0]
+    mixed = rng.permutation(len(order) + len(added))
+    drawn = np.array([""] * len(order) + added, dtype=object)
+    return np.concatenate([order, rows])[mixed], drawn[mixed]
+
+
+def _has_lungs(data: LabelledViews, row: int) -> bool:
+    return data.views.wide[row].lungs is not None
 
 
 def _systematic(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:

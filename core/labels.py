@@ -3,6 +3,9 @@
 LABELS = ("normal", "pneumonia", "tumour")
 """Names in manifests, run folders and results, in the order of every table and chart."""
 
+NORMAL = LABELS[0]
+"""The class without disease."""
+
 TITLES = {"normal": "Normal", "pneumonia": "Pneumonia", "tumour": "Lung tumour"}
 """Names in words, for pages and reports."""
 

@@ -1,10 +1,11 @@
 """Metrics of predicted probabilities, each with a 95 % interval from a bootstrap over groups.
 
 Slices of one group (a patient, a series) resemble each other, so whole groups are drawn with replacement,
-as many as there are, and every metric is computed again from the drawn ones; the interval runs from the
-2.5th to the 97.5th percentile (Field and Welsh 2007, "Bootstrapping clustered data", J R Stat Soc B 69:369).
-Drawing a group twice is the same as counting its slices twice, so a replicate is a vector of weights, and
-the estimate itself is the replicate in which every weight is 1.
+as many as there are, and every metric is computed again from the drawn ones (Field and Welsh 2007,
+"Bootstrapping clustered data", J R Stat Soc B 69:369). Drawing a group twice is the same as counting its slices
+twice, so a replicate is a vector of weights, and the estimate itself is the replicate in which every weight is 1.
+The replicates' variance, and not their percentiles, makes the interval, by the rule of `core.intervals`:
+percentiles are too narrow near the ends of a metric's range and where groups are few.
 """
 
 import textwrap
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core import intervals
 from core.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,14 +25,15 @@ N_BINS = 15
 """Equal-width bins of the top probability in the expected calibration error."""
 
 FEW_GROUPS = 10
-"""Below this, percentile intervals are known to be too narrow, and the estimate says so."""
+"""Below this an interval rests on too little to be trusted, and the estimate says so."""
 
 CHUNK_VALUES = 500_000
 """Replicates are worked off in chunks of about this many weights: bounded memory, and it stays in cache."""
 
 DEFINITIONS = {
-    "interval": "95 %, percentiles of a bootstrap over groups; where the value lies at the end of its range, "
-    "the Clopper-Pearson bound 0.025 ** (1 / n) away from that end, n being the groups that contribute",
+    "interval": "95 %, Wilson's at the effective sample size value * (1 - value) / variance, the variance from a "
+    "bootstrap over groups, with Student's quantile for the groups that contribute; where the value lies at the "
+    "end of its range, the Clopper-Pearson bound 0.025 ** (1 / n) away from that end, n being these groups",
     "balanced_accuracy": "mean sensitivity of the classes present in the targets",
     "macro_f1": "mean F1 of the classes present in the targets",
     "brier": "sum over the classes of squared error, mean over the slices: 0 best, 2 worst",
@@ -141,7 +144,7 @@ def evaluate(
     probabilities, targets, codes = _checked(probabilities, targets, groups, labels)
     tallies = _tally(probabilities, targets, codes)
     values = _metrics(tallies, np.ones((1, tallies.n_groups)))
-    draws = _group_weights(tallies.n_groups, len(codes), n_boot, seed)
+    draws = group_weights(tallies.n_groups, len(codes), n_boot, seed)
     chunks = [_metrics(tallies, weights) for weights in draws]
     replicates = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in values}
     confusion = tallies.confusion.sum(axis=0).astype(int).reshape(len(labels), len(labels))
@@ -208,10 +211,30 @@ def binary_auc(
     n_groups = int(codes.max()) + 1
     ranking = _rank(scores, positives, codes)
     value = _ranking_metrics(ranking, np.ones((1, n_groups)))[0][0]
-    draws = _group_weights(n_groups, len(codes), n_boot, seed)
+    draws = group_weights(n_groups, len(codes), n_boot, seed)
     chunks = [_ranking_metrics(ranking, weights)[0] for weights in draws]
     sides = min(len(np.unique(codes[positives])), len(np.unique(codes[~positives])))
     return _estimate(value, np.concatenate(chunks), sides, undefined="slices of one side only")
+
+
+def group_weights(n_groups: int, n_slices: int, n_boot: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each group is drawn in each replicate, float64 (b, g), the chunks adding up to n_boot.
+
+    The same for a seed and numbers of groups and slices, so that two runs can be counted on the same draws.
+    """
+    if n_boot < 1:
+        raise DataError("bootstrap replicates", str(n_boot), "at least 1")
+    rng = np.random.default_rng(seed)
+    step = max(1, CHUNK_VALUES // n_slices)
+    for start in range(0, n_boot, step):
+        b = min(step, n_boot - start)
+        drawn = rng.integers(n_groups, size=(b, n_groups)) + n_groups * np.arange(b)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=b * n_groups).reshape(b, n_groups).astype(np.float64)
+
+
+def bin_of(scores: np.ndarray, bins: int) -> np.ndarray:
+    """Bins of equal width from 0 to 1, closed above (Guo et al. 2017, ICML), int (n,) from 0."""
+    return np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def report_text(evaluation: Evaluation) -> str:
@@ -298,25 +321,12 @@ def _group_codes(groups: Sequence, n: int) -> np.ndarray:
     return np.unique(np.array(groups), return_inverse=True)[1]
 
 
-def _group_weights(n_groups: int, n_slices: int, n_boot: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn in each replicate, float64 (b, g), the chunks adding up to n_boot."""
-    if n_boot < 1:
-        raise DataError("bootstrap replicates", str(n_boot), "at least 1")
-    rng = np.random.default_rng(seed)
-    step = max(1, CHUNK_VALUES // n_slices)
-    for start in range(0, n_boot, step):
-        b = min(step, n_boot - start)
-        drawn = rng.integers(n_groups, size=(b, n_groups)) + n_groups * np.arange(b)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=b * n_groups).reshape(b, n_groups).astype(np.float64)
-
-
 def _tally(probabilities: np.ndarray, targets: np.ndarray, codes: np.ndarray) -> _Tallies:
     n, c = probabilities.shape
     g = int(codes.max()) + 1
     called = probabilities.argmax(axis=1)
     top = probabilities[np.arange(n), called]
-    # Bins closed on the right, as in Guo et al. 2017, "On calibration of modern neural networks", ICML.
-    bins = np.clip(np.ceil(top * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
+    bins = bin_of(top, N_BINS)
     squared_error = ((probabilities - np.eye(c)[targets]) ** 2).sum(axis=1)
     confusion = np.bincount((codes * c + targets) * c + called, minlength=g * c * c).reshape(g, c, c)
     excess = top - (called == targets)
@@ -421,26 +431,34 @@ def _class_report(
 def _estimate(
     value: float, replicates: np.ndarray, n: int, ceiling: float = 1.0, undefined: str | None = None
 ) -> Estimate:
-    """The value with its percentile interval; `n` is the number of groups that contribute to it.
+    """The value, from 0 to `ceiling`, with its interval; `n` is the number of groups that contribute to it.
 
-    A value at an end of its range, 0 or `ceiling`, is there in every replicate, so percentiles would claim
-    certainty. The other bound is then that of n trials with one outcome, 0.025 ** (1 / n) (Clopper and
-    Pearson 1934, Biometrika 26:404, in closed form). For a ranking, n is the number of disjoint pairs of a
-    positive and a negative group; for a mean over classes, the groups of the smallest class.
+    For a ranking these are the disjoint pairs of a positive and a negative group; for a mean over classes, the
+    groups of the smallest class. See `core.intervals.bounds`.
     """
     if np.isnan(value):
         return Estimate(None, None, None, undefined)
     value = float(value)
     if n < 2:
-        return Estimate(value, None, None, "fewer than 2 groups, no interval")
-    if value in (0.0, ceiling):
-        bound = ceiling * 0.025 ** (1 / n)
-        return Estimate(value, bound, ceiling) if value else Estimate(value, 0.0, ceiling - bound)
-    defined = replicates[~np.isnan(replicates)]
-    if not len(defined) or defined.min() == defined.max():
-        return Estimate(value, None, None, "no variation between groups, no interval")
-    low, high = np.quantile(defined, (0.025, 0.975)).tolist()
-    return Estimate(value, low, high, f"only {n} groups, a rough interval" if n < FEW_GROUPS else None)
+        return estimate(value, np.nan, np.nan, n)
+    defined = replicates[~np.isnan(replicates)] / ceiling
+    varies = len(defined) and defined.min() < defined.max()
+    variance = defined.var() * n / (n - 1) if varies else 0.0
+    low, high = (ceiling * float(bound) for bound in intervals.bounds(value / ceiling, variance, n))
+    return estimate(value, low, high, n)
+
+
+def estimate(value: float, low: float, high: float, n: int) -> Estimate:
+    """A value and its bounds, NaN where there are none, over n groups, as an estimate that says what is wrong."""
+    note = interval_note(low, n)
+    return Estimate(value, None, None, note) if np.isnan(low) else Estimate(value, low, high, note)
+
+
+def interval_note(low: float, n: int) -> str | None:
+    """What is wrong with an interval over n groups whose lower bound this is."""
+    if np.isnan(low):
+        return f"{'fewer than 2' if n < 2 else 'no variation between'} groups, no interval"
+    return f"only {n} groups, a rough interval" if n < FEW_GROUPS else None
 
 
 def _class_json(report: ClassReport) -> dict:

@@ -21,17 +21,21 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Backbone:
-    """How to build a feature extractor (b, 3, h, w) -> (b, channels, h / 32, w / 32)."""
+    """How to build a feature extractor (b, 3, h, w) -> (b, channels, h / 32, w / 32).
+
+    middle   number of its first blocks whose output is the context that core.gate looks at
+    """
 
     build: Callable[[], nn.Sequential]
     channels: int
+    middle: int
 
 
 def _mobilenet_v2() -> nn.Sequential:
     return import_torchvision().models.mobilenet_v2().features
 
 
-BACKBONES = {"mobilenet_v2": Backbone(_mobilenet_v2, 1280)}
+BACKBONES = {"mobilenet_v2": Backbone(_mobilenet_v2, channels=1280, middle=14)}
 
 
 class LinearHead(nn.Module):
@@ -78,6 +82,7 @@ class Classifier(nn.Module):
         if head not in ("paper", "linear"):
             raise ConfigError("head", repr(head), "'paper' or 'linear'")
         self.features = BACKBONES[backbone].build()
+        self.middle = BACKBONES[backbone].middle
         channels = BACKBONES[backbone].channels
         if head == "linear":
             self.head = LinearHead(channels, classes, dropout)
@@ -93,9 +98,22 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(self.normalise(images)).mean((2, 3)))
 
+    def context(self, images: Tensor) -> Tensor:
+        """(b, 2 c): means and standard deviations of the feature maps halfway through the backbone."""
+        return context_of(self.features[: self.middle](self.normalise(images)))
+
+
+def context_of(maps: Tensor) -> Tensor:
+    """Feature maps (b, c, h, w) -> their means and standard deviations over the picture (b, 2 c)."""
+    mean = maps.mean((2, 3))
+    spread = (maps - mean[:, :, None, None]).square().mean((2, 3)).sqrt()
+    return torch.cat([mean, spread], 1)
+
 
 class ClassifierWithCam(nn.Module):
-    """The classifier as it is exported: logits (b, classes) and activation maps (b, classes, h', w').
+    """Logits (b, classes), activation maps (b, classes, h', w'), pooled features (b, channels), context (b, 2 c).
+
+    This is the classifier as it is exported.
 
     The map of a class is the sum of the feature maps weighted by d logit / d pooled feature: the class
     activation mapping of Zhou et al. 2016 (CVPR, eq. 2) and, but for the factor 1 / (h' w') and the final
@@ -106,10 +124,11 @@ class ClassifierWithCam(nn.Module):
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.classifier.features(self.classifier.normalise(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        network = self.classifier
+        maps = network.features[: network.middle](network.normalise(images))
+        features = network.features[network.middle :](maps)
         pooled = features.mean((2, 3))
-        weights = self.classifier.head.channel_weights(pooled)
-        return self.classifier.head(pooled), torch.matmul(weights, features.flatten(2)).unflatten(
-            2, features.shape[2:]
-        )
+        weights = network.head.channel_weights(pooled)
+        cams = torch.matmul(weights, features.flatten(2)).unflatten(2, features.shape[2:])
+        return network.head(pooled), cams, pooled, context_of(maps)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import cv2
 import numpy as np
@@ -21,32 +21,54 @@ from core.overlay import display_grey, overlay
 from core.predictor import Prediction, Predictor
 from core.slices import Slice
 
+if TYPE_CHECKING:
+    from core.conformal import Thresholds
+
 AHEAD = 32
 """Files begun, and slices given to the network, ahead of the result that is written next."""
 
 Outcome = tuple[Slice, Prediction] | ImageError
 
 
-def predict_to(out: TextIO, paths: Sequence[str], run: str | None, form: str, heatmaps: Path | None) -> int:
+def predict_to(
+    out: TextIO,
+    paths: Sequence[str],
+    run: str | None,
+    form: str,
+    heatmaps: Path | None,
+    coverage: float | None = None,
+) -> int:
     """Write one line a slice to `out` as "json", "csv" or "text"; 0 when all were read, else 1.
 
-    Raises RunError for a run that cannot be loaded. A file that cannot be read is a line with `error`.
+    With `coverage` each line says what the slice `could_be` (core.conformal). Raises RunError for a run that
+    cannot be loaded. A file that cannot be read is a line with `error`.
     """
     predictor = Predictor.load(run, threads=1)
+    cv2.setNumThreads(1)  # each core has slices of its own to prepare
     if heatmaps is not None:
         try:
             heatmaps.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError("--heatmaps", f"{heatmaps} ({error.strerror})", "a folder to write to") from error
+    sets = None if coverage is None else _sets(run, coverage)
     write = WRITERS[form](out, predictor.labels)
     failed = 0
     for slice_, result in results(predictor, paths, heatmaps):
+        if sets and result.get("label"):
+            result["could_be"] = sets.could_be(result["probabilities"])
         write(result)
         failed += "error" in result
         if heatmaps is not None and slice_ is not None:
             _write_heatmap(heatmaps, *slice_)
     out.flush()
     return 1 if failed else 0
+
+
+def _sets(run: str | None, coverage: float) -> "Thresholds":
+    from core import conformal
+    from core.runs import load_run
+
+    return conformal.of_run(load_run(run), coverage)
 
 
 def results(
@@ -141,7 +163,7 @@ def line(prediction: Prediction) -> dict[str, Any]:
         "probabilities": {label: round(p, 6) for label, p in prediction.probabilities.items()},
         "run": prediction.run,
         "warnings": list(prediction.warnings),
-    }
+    } | ({"refused": prediction.refused} if prediction.refused else {})
 
 
 def _json_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
@@ -149,14 +171,24 @@ def _json_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
 
 
 def _csv_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
-    header = ["path", "frame", "label", *(f"p_{label}" for label in labels), "run", "warnings", "error"]
+    header = [
+        "path",
+        "frame",
+        "label",
+        *(f"p_{label}" for label in labels),
+        "could_be",
+        "run",
+        "warnings",
+        "refused",
+        "error",
+    ]
     writer = csv.DictWriter(out, header, lineterminator="\n")
     writer.writeheader()
 
     def write(result: dict) -> None:
         row = {key: value for key, value in result.items() if key in header}
         row |= {f"p_{label}": p for label, p in result.get("probabilities", {}).items()}
-        row["warnings"] = " ".join(result.get("warnings", ()))
+        row |= {name: " ".join(result.get(name, ())) for name in ("could_be", "warnings")}
         writer.writerow(row)
 
     return write
@@ -168,7 +200,12 @@ def _text_writer(out: TextIO, labels: Sequence[str]) -> Callable[[dict], None]:
         if "error" in result:
             print(f"{name}: not read: {result['error']}", file=out)
             return
+        if "refused" in result:
+            print(f"{name}: no answer: {result['refused']}", file=out)
+            return
         shares = ", ".join(f"{title(label)} {p:.2f}" for label, p in result["probabilities"].items())
+        if "could_be" in result:
+            shares += f"; could be {' or '.join(map(title, result['could_be']))}"
         notes = "".join(f"\n  {warning}" for warning in result["warnings"])
         print(f"{name}: most like {title(result['label'])} ({shares}){notes}", file=out)
 

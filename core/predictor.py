@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.engine import INPUT, OUTPUTS, open_session
+from core import gate
+from core.engine import CONTEXT, FEATURES, INPUT, OUTPUTS, open_session
 from core.errors import ConfigError, RunError
 from core.preprocess import Box, Prepared, prepare
 from core.recipe import recipe_from_json
@@ -21,29 +22,35 @@ BATCH = 16
 class Prediction:
     """What a run says of one slice.
 
-    label          the class of the largest probability
-    probabilities  class -> calibrated probability; they sum to 1
+    label          the class of the largest probability; None where the slice was refused
+    probabilities  class -> calibrated probability; they sum to 1; empty where the slice was refused
     cams           (classes, h', w') class activation maps: what spoke for (> 0) and against each class
     box            the part of the slice, in its pixels, that the network saw and `cams` covers
     shape          (height, width) of the slice
+    distance       from the slices that the run learned from (core.gate); None where the run has no gate
+    refused        why the slice was not answered, in a sentence; None where it was
     """
 
     name: str
     frame: int | None
-    label: str
+    label: str | None
     probabilities: dict[str, float]
     run: str
     warnings: tuple[str, ...]
     cams: np.ndarray
     box: Box
     shape: tuple[int, int]
+    distance: float | None = None
+    refused: str | None = None
 
     def heatmap(self, label: str | None = None) -> np.ndarray:
         """(height, width) float32, 0 to 1: what spoke for a class (the predicted one for None), pixel by pixel.
 
         1 is the strongest evidence for any class in this slice, so maps of several classes compare;
-        0 lies where nothing spoke for the class and outside what the network saw.
+        0 lies where nothing spoke for the class and outside what the network saw, and all over a refused slice.
         """
+        if self.refused:
+            return np.zeros(self.shape, np.float32)
         index = list(self.probabilities).index(label or self.label)
         positive = np.maximum(self.cams, 0)
         scaled = positive[index] / max(float(positive.max()), 1e-6)
@@ -68,6 +75,9 @@ class Predictor:
             raise RunError(f"{run.name}: model.onnx", found, "the file as exported") from error
         self.run = run.name
         self.labels = run.labels
+        self.gate = gate.load(run.path)
+        if self.gate and CONTEXT not in [item.name for item in self._session.get_outputs()]:
+            raise RunError(f"{run.name}: {gate.FILE}", "a gate", "none, or a model.onnx that was exported with it")
         try:
             self.preprocess = recipe_from_json(run.config["recipe"], f"{run.name}: config.json").preprocess
         except ConfigError as error:
@@ -103,23 +113,53 @@ class Predictor:
         logits, cams = self._session.run(OUTPUTS, {INPUT: pictures[:, None].astype(np.float32)})
         return logits, cams
 
+    def features(self, items: Sequence[Slice | Prepared | np.ndarray]) -> np.ndarray:
+        """(n, d) float32: the pooled features that the network's head reads.
+
+        Of slices, of what `prepare` made of them, or of its pictures, (size, size) uint8 each. Raises RunError
+        where the run's network was exported without features.
+        """
+        sizes = {item.name: item.shape[1] for item in self._session.get_outputs()}
+        if FEATURES not in sizes:
+            raise RunError(f"{self.run}: model.onnx", "a network without features", "one exported with them")
+        found = [np.zeros((0, sizes[FEATURES]), np.float32)]
+        for start in range(0, len(items), BATCH):
+            pictures = np.stack([self._picture(item) for item in items[start : start + BATCH]])
+            found += self._session.run([FEATURES], {INPUT: pictures[:, None].astype(np.float32)})
+        return np.concatenate(found)
+
+    def _picture(self, item: Slice | Prepared | np.ndarray) -> np.ndarray:
+        if isinstance(item, Slice):
+            item = self.prepare(item)
+        return item.image if isinstance(item, Prepared) else item
+
     def _predict_batch(self, slices: Sequence[Slice], prepared: Sequence[Prepared]) -> list[Prediction]:
-        logits, cams = self.logits(np.stack([item.image for item in prepared]))
+        pictures = np.stack([item.image for item in prepared])[:, None].astype(np.float32)
+        names = [*OUTPUTS, CONTEXT] if self.gate else OUTPUTS
+        logits, cams, *context = self._session.run(names, {INPUT: pictures})
         probabilities = softmax(logits / self.temperature)
+        distances = self.gate.distance(context[0]) if self.gate else [None] * len(slices)
         return [
-            Prediction(
-                name=slice_.name,
-                frame=slice_.frame,
-                label=self.labels[int(p.argmax())],
-                probabilities=dict(zip(self.labels, map(float, p), strict=True)),
-                run=self.run,
-                warnings=slice_.warnings + item.warnings,
-                cams=cam,
-                box=item.box,
-                shape=slice_.pixels.shape,
-            )
-            for slice_, item, p, cam in zip(slices, prepared, probabilities, cams, strict=True)
+            self._prediction(*parts) for parts in zip(slices, prepared, probabilities, cams, distances, strict=True)
         ]
+
+    def _prediction(
+        self, slice_: Slice, item: Prepared, p: np.ndarray, cam: np.ndarray, distance: float | None
+    ) -> Prediction:
+        refused = gate.refusal(self.gate, slice_, item, distance) if self.gate else None
+        return Prediction(
+            name=slice_.name,
+            frame=slice_.frame,
+            label=None if refused else self.labels[int(p.argmax())],
+            probabilities={} if refused else dict(zip(self.labels, map(float, p), strict=True)),
+            run=self.run,
+            warnings=slice_.warnings + (() if refused else item.warnings),
+            cams=cam,
+            box=item.box,
+            shape=slice_.pixels.shape,
+            distance=None if distance is None else float(distance),
+            refused=refused,
+        )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

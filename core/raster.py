@@ -63,11 +63,11 @@ def _slice(image: Image.Image, name: str, kind: str, frame: int | None, notes: l
     """Decode one picture whose size has been checked."""
     try:
         image.load()
-        pixels = _grey(image, name, notes)
+        pixels, colour = _grey(image, name, notes)
         pixels = _upright(pixels, image.getexif().get(_ORIENTATION, 1))
     except UNREADABLE as error:
         raise _damaged(error, name, kind) from None
-    return Slice(np.ascontiguousarray(pixels), "grey", name, frame, warnings=tuple(notes))
+    return Slice(np.ascontiguousarray(pixels), "grey", name, frame, warnings=tuple(notes), colour=colour)
 
 
 def _damaged(error: Exception, name: str, kind: str, where: str = "") -> ImageError:
@@ -76,12 +76,15 @@ def _damaged(error: Exception, name: str, kind: str, where: str = "") -> ImageEr
     return ImageError(name, f"a {state} {kind} picture{where}", "a complete file")
 
 
-def _grey(image: Image.Image, name: str, notes: list[str]) -> np.ndarray:
-    """(h, w) uint8, or float32 0..255 for numbers of more than 8 bits; adds what happened to `notes`."""
+def _grey(image: Image.Image, name: str, notes: list[str]) -> tuple[np.ndarray, float]:
+    """(h, w) uint8, or float32 0..255 for numbers of more than 8 bits, and the share of coloured pixels.
+
+    Adds what happened to `notes`.
+    """
     if image.mode.startswith(("I", "F")):
-        return _scaled(np.asarray(image), name, notes)
+        return _scaled(np.asarray(image), name, notes), 0.0
     if image.mode in ("1", "L") and "transparency" not in image.info:
-        return np.asarray(image.convert("L"))
+        return np.asarray(image.convert("L")), 0.0
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
@@ -89,9 +92,10 @@ def _grey(image: Image.Image, name: str, notes: list[str]) -> np.ndarray:
     colours = image.convert("RGB")
     red, green, blue = np.moveaxis(np.asarray(colours), -1, 0)
     spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    if np.mean(spread > COLOUR_SPREAD) > COLOUR_SHARE:
+    colour = float(np.mean(spread > COLOUR_SPREAD))
+    if colour > COLOUR_SHARE:
         notes.append("This is a colour picture; a CT slice is grey.")
-    return np.asarray(colours.convert("L"))
+    return np.asarray(colours.convert("L")), colour
 
 
 def _scaled(numbers: np.ndarray, name: str, notes: list[str]) -> np.ndarray:

@@ -21,7 +21,7 @@ class Recipe:
     backbone, head        core.model.BACKBONES; "paper" (dense, dropout, dense) or "linear"
     dropout, hidden       of the head; hidden units of the paper's head
     frozen                number of first feature blocks left as they came, batch norms included
-    epochs, batch_size    passes over as many slices as there are; slices a step
+    epochs, batch_size    passes over as many slices as there are; slices a step, those of `lesions` besides
     small_size, small_share   the first epochs, as this share of all, show views of that side: faster,
                           and the network grows used to more than one scale
     optimizer             "sgd" (momentum) or "adamw"
@@ -30,7 +30,10 @@ class Recipe:
     schedule              "step" (times gamma every step_size epochs) or "cosine" (linear warm-up, then to 0)
     label_smoothing       share of the target spread over all classes
     balance               "none": each slice once an epoch; "class": classes alike often;
-                          "class_source": classes alike, and within a class sources by the root of their size
+                          "class_source": classes alike, and within a class sources by the root of their size;
+                          `lesions` come besides
+    lesions               healthy slices with a lesion drawn in (core.lesions) that an epoch has besides, as a share
+                          of its diseased ones; only with the pipeline "lung", and where the classes are LABELS
     mixstyle              chance that a batch's low-level feature statistics are mixed between slices
     average               decay a step of the running average of the weights that is kept; 0 = no average
     keep                  "best": the epoch of highest validation accuracy; "last": the last epoch
@@ -62,6 +65,7 @@ class Recipe:
     warmup: float = 0.0
     label_smoothing: float = 0.0
     balance: str = "none"
+    lesions: float = 0.0
     mixstyle: float = 0.0
     average: float = 0.0
     keep: str = "best"
@@ -87,6 +91,9 @@ class Recipe:
         _in_range("weight_decay", self.weight_decay, 0, 10)
         _in_range("dropout", self.dropout, 0, 0.99)
         _in_range("label_smoothing", self.label_smoothing, 0, 0.99)
+        _in_range("lesions", self.lesions, 0, 1)
+        if self.lesions and (self.augment is None or self.preprocess.pipeline != "lung"):
+            raise ConfigError("lesions", str(self.lesions), "0 unless pipeline is 'lung' and there is [augment]")
         _in_range("mixstyle", self.mixstyle, 0, 1)
         _in_range("average", self.average, 0, 0.99999)
         _in_range("validation", self.validation, 0, 0.9)

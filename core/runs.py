@@ -5,9 +5,14 @@ environment.json   versions of Python and of the packages, processor, system
 split.csv          one row per image: source, file, label, group, sha256, part (train, validation, test)
 history.csv        one row per epoch
 model.safetensors  the kept weights (a shipped run may leave them out)
-model.onnx         the same network as it is run: grey pictures in, logits and activation maps out
+model.onnx         the same network as it is run: grey pictures in; logits, activation maps and features out
 predictions.parquet  one row per slice and scheme: who predicted it, its label, its probabilities
 metrics.json       results with 95 % intervals
+gate.json          how far from its training slices the network still answers, numbers only
+neighbours.parquet the training slices as points in feature space, numbers only
+thumbnails.parquet small pictures of phantoms, never of real slices
+folds/             weights of the networks of cross-validation, in half precision; never shipped
+note.md            what a person wrote about the run
 MODEL_CARD.md      the same in words
 """
 
@@ -22,8 +27,12 @@ from typing import Any
 
 from core.errors import RunError
 
-RUNS = Path(__file__).resolve().parent.parent / "data" / "runs"
+RUNS = Path(os.environ.get("LUNGLENS_RUNS") or Path(__file__).resolve().parent.parent / "data" / "runs")
+"""Where runs lie; LUNGLENS_RUNS names another folder."""
+
 DEMO = "demo"
+SHIPPED = (DEMO, "reference")
+"""Runs that come with the repository: nobody renames or deletes them."""
 PACKAGES = ("torch", "torchvision", "onnxruntime", "numpy", "opencv-python-headless", "pillow", "pydicom")
 
 

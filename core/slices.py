@@ -19,6 +19,8 @@ class Slice:
     frame     index from 0 within a file of several slices, else None
     position  millimetres along the patient's axis, feet to head, where known
     spacing   (row, column) distance of pixel centres in millimetres, where known
+    modality  what the file says it is made by, as DICOM has it ("MR"), where it says so and it is not CT
+    colour    share of the pixels that were coloured before they became grey
     warnings  what a reader of the result should know, each a full sentence
     """
 
@@ -29,6 +31,8 @@ class Slice:
     position: float | None = None
     spacing: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    modality: str | None = None
+    colour: float = 0.0
 
 
 def window(pixels: np.ndarray, center: float, width: float) -> np.ndarray:

@@ -1,12 +1,13 @@
 """A training run from data folders to a run folder that explains itself."""
 
 import csv
+import dataclasses
 import io
 import os
+import shutil
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from core import data, metrics
+from core import data, gate, metrics, runs
+from core.calibrate import compare, fit_temperature
 from core.errors import ConfigError, DataError, RunError
 from core.export import export_onnx
-from core.fit import LabelledViews, Progress, Trainer, predict_logits
-from core.labels import LABELS
+from core.fit import LabelledViews, Progress, Trainer, predict_context, predict_features, predict_logits
 from core.model import Classifier
+from core.neighbours import build_from_features
+from core.order import Order, check_name, check_parts, class_names, part_counts, split
 from core.predictor import softmax
-from core.recipe import Recipe, recipe_from_json
-from core.runs import RUNS, environment, read_json, write_atomically, write_json
+from core.recipe import recipe_from_json
+from core.runs import environment, read_json, write_atomically, write_json
 from core.views import Views, load_views
 from core.weights import start_from
 
@@ -30,26 +33,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHECKPOINT = "checkpoint.pt"
+TIMED = 3
+"""Batches that an estimate is measured on."""
+
 PARITY_SLICES = 16
 """Slices on which an export is checked against the network."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is asked of a training: everything that --resume has to remember."""
-
-    name: str
-    folders: tuple[str, ...]
-    recipe: Recipe
-    weights: str
-    seed: int
+Tell = Callable[..., None]
+"""Hears what a training is doing: `tell(state=..., epoch=..., ...)`; see core.jobs for the names."""
 
 
-def train(order: Order, out: Path = RUNS) -> Path:
-    """Train a new run and return its folder. DataError, ConfigError, WeightsError or RunError say what is wrong."""
-    path = out / order.name
-    if Path(order.name).name != order.name or order.name.startswith("."):
-        raise RunError(order.name, "a name that is a path or starts with a dot", "a plain name")
+def unheard(**facts: Any) -> None:
+    """Tell nobody."""
+
+
+def train(order: Order, out: Path | None = None, tell: Tell = unheard) -> Path:
+    """Train a new run and return its folder. DataError, ConfigError, WeightsError or RunError say what is wrong.
+
+    The folder appears whole, with its first checkpoint: a run that cannot begin leaves none behind.
+    """
+    path = (out or runs.RUNS) / order.name
+    check_name(order.name)
     if path.exists():
         raise RunError(order.name, "a run of that name", "another --name, or --resume to go on with it")
     if not 0 <= order.seed < 2**32:
@@ -57,17 +62,22 @@ def train(order: Order, out: Path = RUNS) -> Path:
     table = data.load_table([Path(folder) for folder in order.folders])
     parts = split(table, order.recipe, order.seed)
     labels = class_names(table["label"])
-    _check_parts(table, parts, order)
+    check_parts(table, parts, order.recipe)
     model, source = new_model(order, len(labels))
-    views = load_views(table, order.recipe.preprocess)
-    path.mkdir(parents=True)
-    write_json(path / "config.json", _config(order, table, parts, labels, source))
-    write_json(path / "environment.json", environment())
-    _write_split(path, table, parts)
-    return _run(path, order, table, parts, labels, model, views, None)
+    views = load_views(table, order.recipe.preprocess, progress=_preparing(tell))
+    trainer = Trainer(model, order.recipe, labelled(table, views, labels, parts), order.seed)
+    begun = path.with_name(f".{order.name}.part")
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(parents=True)
+    write_json(begun / "config.json", _config(order, table, parts, labels, source))
+    write_json(begun / "environment.json", environment())
+    _write_split(begun, table, parts)
+    _save(begun, order, trainer)
+    begun.rename(path)
+    return _run(path, order, table, parts, labels, trainer, tell)
 
 
-def resume(path: Path) -> Path:
+def resume(path: Path, tell: Tell = unheard) -> Path:
     """Go on with a run that was stopped or killed; it ends with the weights of an uninterrupted one."""
     if (path / "model.onnx").exists():
         raise RunError(path.name, "a finished run", "one that was stopped")
@@ -82,44 +92,46 @@ def resume(path: Path) -> Path:
         raise DataError("data", "images or labels that changed since the run began", "the very same data")
     labels = tuple(config["labels"])
     model, _ = new_model(order, len(labels))
-    views = load_views(table, recipe.preprocess)
-    return _run(path, order, table, split(table, recipe, order.seed), labels, model, views, state)
+    views = load_views(table, recipe.preprocess, progress=_preparing(tell))
+    parts = split(table, recipe, order.seed)
+    trainer = Trainer(model, recipe, labelled(table, views, labels, parts), order.seed)
+    trainer.restore(state["trainer"])
+    return _run(path, order, table, parts, labels, trainer, tell)
 
 
-def split(table: "pd.DataFrame", recipe: Recipe, seed: int) -> np.ndarray:
-    """The part of each image: "train", "validation", "test", or "left out".
+def _preparing(tell: Tell) -> Callable[[int, int], None]:
+    return lambda done, total: tell(state="preparing", images=done, of_images=total)
 
-    Images that the data itself calls test are test. What shares a group or its bytes with one of them is
-    left out of training. Of the rest, `recipe.validation` of the groups is kept for validation.
+
+def time_batches(order: Order) -> dict[str, Any]:
+    """What TIMED batches of this training take on this machine, for `core.order.expected_seconds`, and its data.
+
+    {"counts", "seconds_per_image": {side: [one a batch]}, "seconds_to_read": an image}. One batch before them
+    warms up and is not counted. Raises what training itself would raise before its first batch.
     """
-    parts = np.full(len(table), "train", dtype=object)
-    test = (table["split"] == "test").to_numpy()
-    units = data.identity_units(table)
-    parts[np.isin(units, units[test])] = "left out"
-    parts[test] = "test"
-    rest = np.flatnonzero(parts == "train")
-    if recipe.validation:
-        held = data.holdout(table.iloc[rest], recipe.validation, seed)
-        parts[rest[held]] = "validation"
-    return parts
-
-
-def _check_parts(table: "pd.DataFrame", parts: np.ndarray, order: Order) -> None:
-    """DataError for what would fail only after hours: no images to learn or to select on."""
-    missing = sorted(set(table["label"]).difference(table["label"][parts == "train"]))
-    if missing:
-        raise DataError("label", f"no training image of {missing[0]!r}", "training images of each class")
-    if order.recipe.validation and not (parts == "validation").any():
-        raise DataError("group", "too few groups to keep some for validation", "two groups or more a class")
-
-
-def class_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """The classes in the order of LABELS, others after them by name; DataError when there is only one."""
-    found = set(labels)
-    names = [label for label in LABELS if label in found] + sorted(found.difference(LABELS))
-    if len(names) < 2:
-        raise DataError("label", f"one class, {names[0]!r}", "two classes or more")
-    return tuple(names)
+    table = data.load_table([Path(folder) for folder in order.folders])
+    parts = split(table, order.recipe, order.seed)
+    labels = class_names(table["label"])
+    check_parts(table, parts, order.recipe)
+    model, _ = new_model(order, len(labels))
+    size = order.recipe.batch_size
+    learned = np.random.default_rng(order.seed).permutation(np.flatnonzero(parts == "train"))
+    sample = table.iloc[learned[: (TIMED + 1) * size]]
+    began = time.perf_counter()
+    views = load_views(sample, order.recipe.preprocess)
+    read = (time.perf_counter() - began) / len(sample)
+    some = labelled(sample, views, labels, np.full(len(sample), "train", dtype=object))
+    some = dataclasses.replace(some, train=np.resize(some.train, (TIMED + 1) * size))
+    found: dict[str, list[float]] = {}
+    for epoch in (0, order.recipe.epochs - 1):
+        side = str(order.recipe.size_at(epoch))
+        if side not in found:
+            ends: list[float] = []
+            trainer = Trainer(model, order.recipe, some, order.seed, epoch)
+            trainer.run_epoch(lambda progress, ends=ends: ends.append(time.perf_counter()))
+            found[side] = (np.diff(ends) / size).tolist()
+    counts = part_counts(table, parts).to_dict("records")
+    return {"counts": counts, "seconds_per_image": found, "seconds_to_read": read}
 
 
 def new_model(order: Order, classes: int) -> tuple[Classifier, dict[str, Any]]:
@@ -133,17 +145,23 @@ def new_model(order: Order, classes: int) -> tuple[Classifier, dict[str, Any]]:
 def labelled(table: "pd.DataFrame", views: Views, labels: Sequence[str], parts: np.ndarray) -> LabelledViews:
     """Views with their targets and sources as numbers, and the rows to train and to validate on."""
     targets = table["label"].map(list(labels).index).to_numpy()
-    sources = np.unique(table["source"], return_inverse=True)[1]
+    sources, groups = (np.unique(table[name], return_inverse=True)[1] for name in ("source", "group"))
     rows = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "validation")
-    return LabelledViews(views, targets, sources, *rows)
+    return LabelledViews(views, targets, sources, groups, *rows, tuple(labels))
 
 
-def fit(trainer: Trainer, title: str = "", after_epoch=lambda trainer: None) -> None:
+def fit(
+    trainer: Trainer,
+    title: str = "",
+    after_epoch: Callable[[Trainer], None] = lambda trainer: None,
+    tell: Tell = unheard,
+) -> None:
     """Run what is left of a training, with a progress bar where standard error is a terminal."""
     from tqdm import tqdm
 
     recipe = trainer.recipe
     total = recipe.epochs * trainer.steps
+    clock = Clock(trainer)
     with tqdm(
         total=total,
         initial=trainer.epoch * trainer.steps,
@@ -159,6 +177,8 @@ def fit(trainer: Trainer, title: str = "", after_epoch=lambda trainer: None) -> 
             bar.set_postfix_str(
                 f"epoch {progress.epoch + 1}/{recipe.epochs}, {progress.images_per_second:.0f} images/s"
             )
+            facts = dataclasses.asdict(progress) | {"epochs": recipe.epochs}
+            tell(state="training", **facts, seconds_left=clock.left(progress.step / progress.steps))
 
         while trainer.epoch < recipe.epochs:
             row = trainer.run_epoch(report)
@@ -166,12 +186,24 @@ def fit(trainer: Trainer, title: str = "", after_epoch=lambda trainer: None) -> 
             tqdm.write(_line(row, recipe.epochs), file=sys.stderr)
 
 
-def _run(path, order, table, parts, labels, model, views, state) -> Path:
-    trainer = Trainer(model, order.recipe, labelled(table, views, labels, parts), order.seed)
-    if state is not None:
-        trainer.restore(state["trainer"])
-    _save(path, order, trainer)
-    fit(trainer, order.name, lambda trainer: _save(path, order, trainer))
+class Clock:
+    """How long a training still takes, from what it has done since it was started or resumed."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.epoch, self.began = trainer, trainer.epoch, time.perf_counter()
+
+    def left(self, part: float) -> float | None:
+        """Seconds left after `part` (0 to 1) of the trainer's epoch."""
+        trainer = self.trainer
+        done = sum(map(trainer.work, range(self.epoch, trainer.epoch))) + part * trainer.work(trainer.epoch)
+        rest = sum(map(trainer.work, range(trainer.epoch, trainer.recipe.epochs)))
+        rest -= part * trainer.work(trainer.epoch)
+        return (time.perf_counter() - self.began) / done * rest if done else None
+
+
+def _run(path, order, table, parts, labels, trainer, tell) -> Path:
+    fit(trainer, order.name, lambda trainer: _save(path, order, trainer), tell)
+    tell(state="finishing", epoch=trainer.epoch, epochs=order.recipe.epochs, seconds_left=None)
     return _finish(path, order, table, parts, labels, trainer)
 
 
@@ -181,9 +213,9 @@ def _save(path: Path, order: Order, trainer: Trainer) -> None:
     torch.save({"folders": folders, "trainer": trainer.state()}, buffer)
     write_atomically(path / CHECKPOINT, buffer.getvalue())
     if trainer.history:
-        write_atomically(
-            path / "history.csv", _csv(list(trainer.history[0]), [list(r.values()) for r in trainer.history])
-        )
+        columns = list(dict.fromkeys(name for row in trainer.history for name in row))
+        rows = [[row.get(name) for name in columns] for row in trainer.history]
+        write_atomically(path / "history.csv", _csv(columns, rows))
 
 
 def _finish(path, order, table, parts, labels, trainer) -> Path:
@@ -193,23 +225,41 @@ def _finish(path, order, table, parts, labels, trainer) -> Path:
 
     model, views = trainer.model, trainer.data.views
     model.load_state_dict(trainer.kept_weights())
-    rows = np.flatnonzero(np.isin(parts, ("validation", "test")))
-    logits = predict_logits(model, views.plain[rows]) if len(rows) else np.zeros((0, len(labels)))
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     write_atomically(path / "model.safetensors", save(weights))
-    frame = predictions(table.iloc[rows], labels, logits, parts[rows])
-    write_predictions(path, frame)
-    results = {
-        part: metrics.evaluate_frame(frame[frame["scheme"] == part], labels).to_json()
-        for part in ("validation", "test")
-        if (frame["scheme"] == part).any()
-    }
-    write_json(path / "metrics.json", results)
+    _measure(path, table, parts, labels, model, views)
+    learned = np.flatnonzero(parts == "train")
+    build_from_features(path, table.iloc[learned], predict_features(model, views.plain[learned]))
+    opened = gate.fit(predict_context(model, views.plain[learned]), table["group"].iloc[learned], order.seed)
+    if opened:
+        gate.write(path, opened)
     content = export_onnx(model, order.recipe.preprocess.size, views.plain[:PARITY_SLICES])
     write_card(path)
     write_atomically(path / "model.onnx", content)
     (path / CHECKPOINT).unlink()
     return path
+
+
+def _measure(path, table, parts, labels, model, views) -> None:
+    """Predictions and metrics of validation and test images, the temperature fitted to validation alone."""
+    rows = np.flatnonzero(np.isin(parts, ("validation", "test")))
+    logits = predict_logits(model, views.plain[rows]) if len(rows) else np.zeros((0, len(labels)))
+    config, results = read_json(path / "config.json"), {}
+    held = parts[rows] == "validation"
+    if held.any():
+        targets = table["label"].iloc[rows[held]].map(list(labels).index).to_numpy()
+        config["temperature"] = fit_temperature(logits[held], targets)
+        write_json(path / "config.json", config)
+    frame = predictions(table.iloc[rows], labels, logits, parts[rows], config["temperature"])
+    write_predictions(path, frame)
+    for part in ("validation", "test"):
+        own = frame[frame["scheme"] == part]
+        if len(own):
+            results[part] = metrics.evaluate_frame(own, labels).to_json()
+    if held.any():
+        validation = frame[frame["scheme"] == "validation"]
+        results["calibration"] = {"scheme": "validation"} | compare(validation, labels, config["temperature"])
+    write_json(path / "metrics.json", results)
 
 
 def predictions(table, labels, logits, schemes, temperature: float = 1.0) -> "pd.DataFrame":
@@ -229,11 +279,6 @@ def write_predictions(path: Path, frame: "pd.DataFrame") -> None:
 
 
 def _config(order, table, parts, labels, source) -> dict[str, Any]:
-    counts = (
-        table.assign(part=parts)
-        .groupby(["source", "label", "part"])
-        .agg(images=("file", "size"), groups=("group", "nunique"))
-    )
     return {
         "name": order.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -243,14 +288,7 @@ def _config(order, table, parts, labels, source) -> dict[str, Any]:
         "weights": source,
         "data": {
             "checksum": data.checksum(table),
-            "counts": [
-                dict(
-                    zip(("source", "label", "part"), key, strict=True),
-                    images=int(row.images),
-                    groups=int(row.groups),
-                )
-                for key, row in zip(counts.index, counts.itertuples(), strict=True)
-            ],
+            "counts": part_counts(table, parts).to_dict("records"),
         },
         "recipe": order.recipe.to_json(),
     }
@@ -280,8 +318,3 @@ def _line(row: dict[str, float], epochs: int) -> str:
 def _scores(row: dict[str, float], part: str) -> str:
     loss, accuracy, balanced = (row[f"{part}_{name}"] for name in ("loss", "accuracy", "balanced_accuracy"))
     return f"{part} loss {loss:.4f}, accuracy {accuracy:.4f}, balanced {balanced:.4f}"
-
-
-def default_name(config: str, now: float | None = None) -> str:
-    """A run's name where none is given: the recipe and the time."""
-    return f"{Path(config).stem}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"

@@ -1,6 +1,6 @@
 """Labelled slices in memory, decoded and prepared once, and the batches that training draws from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from core.augment import AugmentConfig, augment
 from core.errors import DataError
 from core.images import read_slices
+from core.lesions import draw_lesion
 from core.preprocess import Prepared, PreprocessConfig, prepare
 
 if TYPE_CHECKING:
@@ -36,11 +37,17 @@ class Views:
         return self.plain[indices][:, None]
 
     def random_batch(
-        self, indices: np.ndarray, config: AugmentConfig | None, seed: tuple[int, ...], size: int | None = None
+        self,
+        indices: np.ndarray,
+        config: AugmentConfig | None,
+        seed: tuple[int, ...],
+        size: int | None = None,
+        drawn: Sequence[str] | None = None,
     ) -> np.ndarray:
         """(b, 1, size, size) uint8 random views; the i-th depends on `seed`, its place and its slice alone.
 
         `size` None: the size that prediction sees. Without a `config` the views are those of `plain_batch`.
+        `drawn`: for each slice the class of the lesion that is drawn into it, "" for none.
         """
         if config is None:
             return self.plain_batch(indices)
@@ -49,7 +56,10 @@ class Views:
         for place, index in enumerate(indices):
             rng = np.random.default_rng((*seed, place, int(index)))
             wide = self.wide[index]
-            batch[place, 0] = augment(wide.image, wide.inner, size, config, rng)
+            picture = wide.image
+            if drawn and drawn[place]:
+                picture = draw_lesion(picture, wide.lungs, drawn[place], rng)
+            batch[place, 0] = augment(picture, wide.inner, size, config, rng, wide.lungs)
         return batch
 
 

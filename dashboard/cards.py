@@ -3,15 +3,26 @@
 import pandas as pd
 import streamlit as st
 
+from core.conformal import DEFAULT
+from core.gate import FAR
 from core.labels import title
-from dashboard import charts, components, loaders, viewer
-from dashboard.components import class_icon, plain
+from core.predictor import Prediction
+from dashboard import charts, components, loaders, state, viewer
+from dashboard.components import NAMES, class_icon, glyph_and_word, plain
 from dashboard.loaders import FileRead
 
 CALIBRATED = (
     "The model's raw scores are scaled by one number (a temperature) fitted on slices that it was not "
     "trained on, so that 0.8 should be right about 8 times in 10 on slices like those. On other scanners "
     "this need not hold."
+)
+
+COVERAGE = "coverage"
+"""Name of the control that sets how often a prediction set is to hold the true class (dashboard.state.kept)."""
+
+DISTANCE = (
+    "How much of what the network sees halfway through is unlike its training slices. 1 is the 95th percentile of "
+    "such slices. The picture's texture and layout count, not disease."
 )
 
 
@@ -21,9 +32,82 @@ def answer(shown: FileRead, index: int) -> None:
     with st.container(gap="xsmall", key="answer"):
         st.caption(viewer.place_words(shown, index))
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            sentence = f"Most like: {title(called.label)}, {called.probabilities[called.label]:.2f}"
-            st.header(f"{class_icon(called.label)} {sentence}", anchor=False, width="content")
+            if called.refused:
+                st.header(f":material/block: {refusal_words(called)}", anchor=False, width="content")
+                return
+            coverage = state.kept(COVERAGE, DEFAULT)
+            sets = loaders.sets(called.run, coverage)
+            could_be = sets.could_be(called.probabilities) if sets else [called.label]
+            icon, sentence = class_icon(called.label), f"Most like: {title(called.label)}"
+            if len(could_be) > 1:
+                icon, sentence = ":material/contrast:", f"Unsure: {_either(could_be)}"
+            else:
+                sentence += f", {called.probabilities[called.label]:.2f}"
+            st.header(f"{icon} {sentence}", anchor=False, width="content")
             st.caption("calibrated", width="content", help=CALIBRATED)
+        if sets:
+            _set_row(called.run, could_be, coverage)
+
+
+def _either(labels: list[str]) -> str:
+    """As in "Normal, Pneumonia or Lung tumour"."""
+    *first, last = map(title, labels)
+    return f"{', '.join(first)} or {last}"
+
+
+def _set_row(run: str, could_be: list[str], coverage: float) -> None:
+    """What the slice could be at the coverage that the visitor sets."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="could-be"):
+        st.markdown(f"Could be, at {100 * coverage:.0f} % coverage:", width="content")
+        for label in could_be:
+            st.badge(glyph_and_word(label), color=NAMES.get(label, "gray"))
+        with st.popover("Coverage", icon=":material/tune:", type="tertiary"):
+            st.select_slider(
+                "How often the set is to hold the true class",
+                loaders.COVERAGES,
+                coverage,
+                format_func=lambda share: f"{100 * share:.0f} %",
+                key=state.control_key(COVERAGE, coverage),
+                on_change=state.keep_held,
+                args=(COVERAGE,),
+            )
+            st.caption(held_words(loaders.held(run, coverage)))
+
+
+def held_words(found: dict[str, dict] | None) -> str:
+    """How often sets held the true class of slices from sources that were left out of training."""
+    if found is None:
+        return "How often that holds on sources that the model has not seen was not measured."
+    told = ", ".join(
+        f"{plain(loaders.source_title(source))} {loaders.estimate_words(counted['held'])} of "
+        f"{counted['held']['slices']}"
+        for source, counted in found.items()
+    )
+    return (
+        "Set on slices of known sources, for each class alike; about so often, no guarantee. On sources left out "
+        f"of training and of this setting, the set held the true class in: {told} slices."
+    )
+
+
+def refusal_words(called: Prediction) -> str:
+    """That there is no answer, and why in a few words."""
+    if called.distance is not None and called.refused.startswith(FAR):
+        return "No answer: unlike the slices that the model knows"
+    return "No answer: not a lung CT slice"
+
+
+def refusal_card(called: Prediction, limit: float, metrics: dict) -> None:
+    """Why a slice was refused, how far it lies from what the model knows, and how often lung slices are refused."""
+    with st.container(border=True):
+        components.figure_title(called.refused, "What the gate before any answer found")
+        with st.container(horizontal=True, gap="medium"):
+            st.metric("Distance from training slices", f"{called.distance:.2f}", help=DISTANCE, width="content")
+            st.metric("Limit", f"{limit:.2f}", width="content")
+        st.markdown(
+            "Pictures unlike those that the model learned from are to be refused: X-rays, other organs, "
+            "photographs, slices above or below the lungs. It can judge an axial slice that shows both lungs."
+        )
+        st.caption(loaders.gate_words(metrics))
 
 
 def probabilities_card(shown: FileRead, index: int) -> None:
@@ -92,10 +176,13 @@ def series_card(shown: FileRead, index: int) -> None:
     """The class probabilities along a series, with the slice that is open marked."""
     table = loaders.series_table(shown)
     sentence = series_sentence([reading.prediction.label for reading in shown.readings])
+    hatched = "; hatched: no answer" if table["probability"].isna().any() else ""
     with st.container(border=True):
         components.figure_title(
-            sentence, "Calibrated probability by slice; each slice is classified on its own, no interval"
+            sentence, f"Calibrated probability by slice; each slice is classified on its own, no interval{hatched}"
         )
+        if table["probability"].isna().all():
+            return
         st.altair_chart(
             charts.series_lines(table, index + 1, loaders.series_order(shown)),
             width="stretch",
@@ -104,12 +191,17 @@ def series_card(shown: FileRead, index: int) -> None:
         )
 
 
-def series_sentence(labels: list[str]) -> str:
-    """Which class most slices are most like, and from where to where."""
-    most = max(dict.fromkeys(labels), key=labels.count)
+def series_sentence(labels: list[str | None]) -> str:
+    """Which class most slices are most like, and from where to where; None where a slice was refused."""
+    answered = [label for label in labels if label]
+    if not answered:
+        return f"None of the {len(labels)} slices was answered"
+    most = max(dict.fromkeys(answered), key=answered.count)
     where = [place for place, label in enumerate(labels, start=1) if label == most]
     if len(where) == len(labels):
         return f"All {len(labels)} slices are most like {title(most)}"
     unbroken = where[-1] - where[0] + 1 == len(where)
     span = f", slice {where[0]} to {where[-1]}" if unbroken and len(where) > 1 else ""
-    return f"{len(where)} of {len(labels)} slices are most like {title(most)}{span}"
+    refused = len(labels) - len(answered)
+    rest = f"; {refused} without an answer" if refused else ""
+    return f"{len(where)} of {len(labels)} slices are most like {title(most)}{span}{rest}"

@@ -10,6 +10,9 @@ from core.labels import LABELS, title
 INK = "#6E7B82"
 """Words, whiskers and rules; app.css swaps it for the ink of the visitor's theme."""
 
+HATCH = "#75858F"
+"""Where there is no answer; app.css hatches it."""
+
 COLOURS = {"normal": "#2E78C7", "pneumonia": "#AD7D1C", "tumour": "#BE2C7A"}
 SHAPES = {"normal": "circle", "pneumonia": "triangle-up", "tumour": "square"}
 DASHES = {"normal": [6, 3], "pneumonia": [1, 0], "tumour": [2, 3]}
@@ -78,7 +81,7 @@ def probability_bars(probabilities: Mapping[str, float], called: str) -> alt.Lay
 def series_lines(table: pd.DataFrame, current: int, axis_title: str) -> alt.LayerChart:
     """Probability of each class along a series, `current` slice marked.
 
-    `table` has one row per slice and class: slice (from 1), label, probability.
+    `table` has one row per slice and class: slice (from 1), label, probability; NaN, hatched, where refused.
     """
     last = int(table["slice"].max())
     rows = table.assign(**{"class": table["label"].map(title)})
@@ -110,22 +113,54 @@ def series_lines(table: pd.DataFrame, current: int, axis_title: str) -> alt.Laye
         alt.Tooltip("class:N", title="Class"),
         alt.Tooltip("probability:Q", format=".3f", title="Probability"),
     ]
-    lines = alt.Chart(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
+    lines = (
+        alt.Chart(rows)
+        .mark_line(strokeWidth=2, invalid="break-paths-show-path-domains")
+        .encode(x=x, y=y, color=colour, strokeDash=dash)
+    )
     here = rows[rows["slice"] == current]
     marks = (
-        alt.Chart(here)
+        alt.Chart(here.dropna())
         .mark_point(filled=True, size=80, opacity=1)
         .encode(x="slice:Q", y="probability:Q", color=colour, shape=shape, tooltip=tooltip)
     )
-    ends = alt.Chart(_end_labels(rows[rows["slice"] == last]))
+    answered = rows.dropna()
+    ends = alt.Chart(_end_labels(answered[answered["slice"] == answered["slice"].max()]))
     end_words = ends.mark_text(align="left", dx=24, fontSize=12, color=INK).encode(
         x=alt.XValue(alt.expr("width")), y=alt.Y("place:Q"), text="class:N"
     )
     end_glyphs = ends.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.XValue(alt.expr("width + 14")), y="place:Q", color=colour, shape=shape
     )
-    chart = alt.layer(lines, _open_slice(here, current, last), marks, end_glyphs, end_words)
-    return chart.properties(height=270, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
+    alone = alt.Chart(_alone(rows)).mark_point(filled=True, size=30, opacity=1).encode(x=x, y=y, color=colour)
+    parts = [lines, alone, _open_slice(here, current, last), marks, end_glyphs, end_words]
+    if len(answered) < len(rows):
+        parts.insert(0, _refused(rows))
+    chart = alt.layer(*parts)
+    return chart.properties(height=270, padding={"left": 2, "right": 2, "top": 4, "bottom": 5})
+
+
+def _alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of slices that are answered between two that are not: a line of one point draws nothing."""
+    without = set(rows.loc[rows["probability"].isna(), "slice"])
+    last = rows["slice"].max()
+    beside = [all(n in without or not 1 <= n <= last for n in (s - 1, s + 1)) for s in rows["slice"]]
+    return rows[pd.Series(beside, index=rows.index) & rows["probability"].notna()]
+
+
+def _refused(rows: pd.DataFrame) -> alt.Chart:
+    """A hatched bar over the whole height at each slice without a probability."""
+    without = rows.loc[rows["probability"].isna(), ["slice"]].drop_duplicates()
+    bars = without.assign(start=without["slice"] - 0.5, end=without["slice"] + 0.5, answer="No answer")
+    return (
+        alt.Chart(bars)
+        .mark_rect(color=HATCH, clip=True)
+        .encode(
+            x="start:Q",
+            x2="end:Q",
+            tooltip=[alt.Tooltip("slice:Q", title="Slice"), alt.Tooltip("answer:N", title="Refused")],
+        )
+    )
 
 
 def _open_slice(here: pd.DataFrame, current: int, last: int) -> alt.LayerChart:
@@ -157,21 +192,23 @@ def _end_labels(last: pd.DataFrame, apart: float = 0.11) -> pd.DataFrame:
     return rows.assign(place=places)
 
 
-def forest(table: pd.DataFrame) -> alt.LayerChart:
-    """Share called correctly, one row a source and class, with its 95 % interval under its name and numbers.
+def forest(table: pd.DataFrame, axis_title: str | None = None) -> alt.LayerChart:
+    """Shares with their 95 % intervals, one row each, under its name and numbers; a mark that is no class is grey.
 
-    `table` has columns name (the row in words), label, value, low, high, words (the numbers in words).
-    Names and numbers stand over the whiskers, not beside them, so that these keep their width on a phone.
+    `table` has columns name (the row in words, unique), label (a class, or ""), value, low, high, words (the
+    numbers in words); bounds may be missing. Names and numbers stand over the whiskers, not beside them, so that
+    these keep their width on a phone.
     """
-    names = table["name"].tolist()
+    names, labels = table["name"].tolist(), list(dict.fromkeys(table["label"]))
     base = alt.Chart(table).encode(y=alt.Y("name:N", sort=names, axis=None))
-    colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE), legend=None)
-    shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond"), legend=None)
+    colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE, labels), legend=None)
+    shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond", labels), legend=None)
     scale = alt.Scale(domain=[0, 1])
+    axis = alt.Axis(**QUARTERS.to_dict() | {"title": axis_title, "titleFontSize": 12, "titleFontWeight": "normal"})
     tooltip = [alt.Tooltip("name:N", title="Row"), alt.Tooltip("words:N", title="Share, 95 % interval")]
     under = 7
     whiskers = base.mark_rule(strokeWidth=2, yOffset=under).encode(
-        x=alt.X("low:Q", scale=scale, axis=QUARTERS), x2="high:Q", color=colour, tooltip=tooltip
+        x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", color=colour, tooltip=tooltip
     )
     ends = [
         base.mark_tick(thickness=2, size=9, yOffset=under).encode(x=alt.X(f"{end}:Q", scale=scale), color=colour)
@@ -184,4 +221,65 @@ def forest(table: pd.DataFrame) -> alt.LayerChart:
     words = base.mark_text(align="left", **above).encode(x=alt.value(0), text="name:N")
     values = base.mark_text(align="right", **above).encode(x=alt.XValue(alt.expr("width")), text="words:N")
     chart = alt.layer(whiskers, *ends, points, words, values)
-    return chart.properties(height=45 * len(names) + 34, padding={"left": 8, "right": 8, "top": 2, "bottom": 0})
+    return chart.properties(height=45 * len(names) + 34, padding={"left": 8, "right": 8, "top": 2, "bottom": 5})
+
+
+def published_curves(history: pd.DataFrame, published: pd.DataFrame) -> alt.LayerChart:
+    """Accuracy by epoch: each seed as a thin line, published values as rings; training dashed, validation solid.
+
+    `history` has columns seed, epoch, train_accuracy and validation_accuracy; `published` epoch, measure, accuracy.
+    """
+    names = {"train_accuracy": "training", "validation_accuracy": "validation"}
+    rows = history.melt(["seed", "epoch"], list(names), "measure", "accuracy")
+    rows, rings = (table.assign(set=table["measure"].map(names)) for table in (rows, published))
+    x = alt.X(
+        "epoch:Q", axis=alt.Axis(title="Epoch", format="d", tickMinStep=1, grid=False, titleFontWeight="normal")
+    )
+    y = alt.Y(
+        "accuracy:Q",
+        scale=alt.Scale(zero=False, nice=True),
+        axis=alt.Axis(title="Accuracy", format=".2f", titleFontWeight="normal"),
+    )
+    colour = alt.Color(
+        "set:N",
+        scale=alt.Scale(domain=list(names.values()), range=[SPARE, INK]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    dash = alt.StrokeDash(
+        "set:N", scale=alt.Scale(domain=list(names.values()), range=[[4, 3], [1, 0]]), legend=None
+    )
+    lines = (
+        alt.Chart(rows)
+        .mark_line(strokeWidth=1.2, opacity=0.7)
+        .encode(x=x, y=y, color=colour, strokeDash=dash, detail="seed:N")
+    )
+    marks = (
+        alt.Chart(rings)
+        .mark_point(filled=False, size=60, strokeWidth=2, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            tooltip=[
+                alt.Tooltip("epoch:Q", title="Epoch"),
+                alt.Tooltip("set:N", title="Published"),
+                alt.Tooltip("accuracy:Q", format=".4f", title="Accuracy"),
+            ],
+        )
+    )
+    return alt.layer(lines, marks).properties(height=260)
+
+
+def decline(table: pd.DataFrame, axis_title: str, chance: float) -> alt.LayerChart:
+    """A share by the step of a change, with its 95 % band and chance; `table` has step, value, low, high, words."""
+    x = alt.X("step:Q", axis=alt.Axis(title=axis_title, grid=False, tickCount=5, titleFontWeight="normal"))
+    scale = alt.Scale(domain=[0, 1])
+    y = alt.Y("value:Q", scale=scale, axis=alt.Axis(values=[0, 0.5, 1], format=".2~f", title=None))
+    base = alt.Chart(table)
+    band = base.mark_area(opacity=0.2, color=INK).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    line = base.mark_line(color=INK, strokeWidth=2).encode(x=x, y=y)
+    points = base.mark_point(filled=True, size=40, color=INK, opacity=1).encode(
+        x=x, y=y, tooltip=[alt.Tooltip("step:Q", title="Step"), alt.Tooltip("words:N", title="Balanced accuracy")]
+    )
+    rule = alt.Chart(pd.DataFrame({"value": [chance]})).mark_rule(color=INK, strokeDash=[3, 3]).encode(y=y)
+    return alt.layer(band, rule, line, points).properties(height=140)

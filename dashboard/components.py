@@ -57,13 +57,28 @@ def interval(estimate: Mapping[str, float] | None) -> str | None:
 
 
 def estimate_metric(label: str, estimate: Mapping[str, float] | None, under: str, help: str | None = None) -> None:
-    """One estimate over the grey pill of its 95 % interval, and under it what it was measured on."""
+    """One estimate over the grey pill of its 95 % interval, and under it what it was measured on.
+
+    What is wrong with the interval, where something is (`note`), takes the place of a missing `help`.
+    """
+    note = estimate.get("note") if estimate else None
+    help = help or (f"{note[:1].upper()}{note[1:]}." if note else None)
     if not estimate or estimate.get("value") is None:
         st.metric(label, "–", delta="not measured", delta_color="off", delta_arrow="off", help=help)
         return
     pill = interval(estimate) or "no interval"
     st.metric(label, f"{estimate['value']:.2f}", delta=pill, delta_color="off", delta_arrow="off", help=help)
     st.caption(under)
+
+
+def link_notice(name: str, found: str, expected: str, used: str) -> None:
+    """A value in a link that cannot be used, and what is used in its place."""
+    shown = found if len(found) <= 60 else found[:57] + "..."
+    st.warning(
+        f"**This link holds a value that cannot be used.** {plain(name)} was {plain(shown) or 'empty'}; "
+        f"expected {plain(expected)}. Used instead: {plain(used)}.",
+        icon=":material/info:",
+    )
 
 
 def unread_message(error: LungLensError) -> str:

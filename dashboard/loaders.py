@@ -1,6 +1,7 @@
 """All that the pages ask of core: runs, models and samples (cached), a visitor's files (never cached)."""
 
 import csv
+import gc
 import io
 import time
 import zipfile
@@ -9,19 +10,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import runs
-from core.errors import ImageError
+from core import conformal, neighbours, runs, scored
+from core.conformal import Thresholds
+from core.errors import ImageError, RunError
 from core.images import iter_slices
 from core.labels import LABELS
 from core.overlay import display_grey
 from core.predictor import Prediction, Predictor
+from core.preprocess import Box
 from core.slices import Slice
+from core.stability import heat_in_lungs, try_changes
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data" / "samples"
@@ -39,6 +44,21 @@ BATCH = 8
 
 LONGEST_SIDE = 1024
 """Pixels along the longer side of the copy that is kept to be looked at; the model saw the whole slice."""
+
+
+SCHEMES = {
+    "source": "Left-out sources",
+    "group": "Grouped folds",
+    "test": "Test images",
+    "validation": "Validation images",
+    "phantoms": "Phantoms",
+}
+"""How predictions were made, the least flattering first, and the kept test that ships."""
+
+
+def scheme_title(scheme: str) -> str:
+    """A scheme in words; another kept test by its name."""
+    return SCHEMES.get(scheme, f"Kept test: {scheme}")
 
 
 def run_names() -> list[str]:
@@ -78,6 +98,62 @@ def left_out_table(metrics: dict) -> pd.DataFrame:
     return table.assign(order=order).sort_values(["order", "source"]).drop(columns="order").reset_index(drop=True)
 
 
+COVERAGES = (0.8, 0.85, 0.9, 0.95, 0.99)
+"""Coverages of prediction sets to choose from."""
+
+
+def sets(name: str, coverage: float) -> Thresholds | None:
+    """What decides which classes a slice could be; None for a run without predictions to set it on."""
+    return _sets(name, coverage, run_version(name))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _sets(name: str, coverage: float, version: tuple) -> Thresholds | None:
+    try:
+        return conformal.of_run(runs.load_run(name), coverage)
+    except RunError:
+        return None
+
+
+def held(name: str, coverage: float) -> dict[str, dict] | None:
+    """core.conformal.left_out of a run: what such sets hold, by source; None where it is not measured."""
+    return _held(name, coverage, run_version(name))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _held(name: str, coverage: float, version: tuple) -> dict[str, dict] | None:
+    run = runs.load_run(name)
+    if not {"source", "group"} <= set(scored.schemes(run)):
+        return None
+    return conformal.left_out(scored.load_scored(run, "group"), scored.load_scored(run, "source"), coverage)
+
+
+def estimate_words(found: dict) -> str:
+    """As in "0.66 (0.60 to 0.72)"."""
+    interval = "" if found["low"] is None else f" ({found['low']:.2f} to {found['high']:.2f})"
+    return f"{found['value']:.2f}{interval}"
+
+
+def gate_words(metrics: dict) -> str:
+    """How often the gate of a run refuses lung slices of other sources, and pictures that are none."""
+    found = metrics.get("gate") or {}
+    passed = list((found.get("passed") or {}).get("leave_one_source_out", {}).values())
+    if not passed:
+        return "How often this run refuses lung slices of other sources was not measured."
+    wrong = sum(round((1 - share["value"]) * share["slices"]) for share in passed)
+    slices, worst = sum(share["slices"] for share in passed), 1 - min(share["value"] for share in passed)
+    words = (
+        f"Wrongly refused: {wrong} of {slices:,} lung slices of {len(passed)} sources, each left out of training "
+        f"in turn, at most {100 * worst:.0f} % of one source; the limit was set on these."
+    )
+    outside = list((found.get("outside") or {}).values())
+    if outside:
+        whole = sum(counted["refused"]["slices"] for counted in outside)
+        gone = whole - sum(len(counted["answered"]) for counted in outside)
+        words += f" Of {whole:,} pictures that are no lung CT slice, {gone:,} were refused."
+    return words
+
+
 def predictor(name: str) -> Predictor:
     """The model of a run, shared by all visitors. Raises RunError."""
     return _predictor(name, run_version(name))
@@ -91,8 +167,14 @@ def _predictor(name: str, version: tuple) -> Predictor:
 def run_version(name: str) -> tuple:
     """What tells one state of a run's folder from the next: names, sizes and times of its files."""
     folder = runs.RUNS / name
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return name, *((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    stamps = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # the temporary file of a training under way
+            continue
+        stamps.append((path.name, found.st_size, found.st_mtime_ns))
+    return name, *stamps
 
 
 @dataclass(frozen=True)
@@ -139,14 +221,19 @@ def _mixed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _thumbnail(path: Path) -> bytes:
     """The middle slice of a sample as a small PNG."""
+    slices = [item for item in iter_slices(path.read_bytes(), path.name) if isinstance(item, Slice)]
+    return small_png(slices[len(slices) // 2])
+
+
+def small_png(slice_: Slice) -> bytes:
+    """A slice in the lung window, 192 pixels long."""
     from dashboard.pictures import png
 
-    slices = [item for item in iter_slices(path.read_bytes(), path.name) if isinstance(item, Slice)]
-    middle = slices[len(slices) // 2]
-    grey = display_grey(middle.pixels, middle.unit)
+    grey = display_grey(slice_.pixels, slice_.unit)
     height, width = grey.shape
     side = 192 / max(height, width)
-    return png(cv2.resize(grey, (round(width * side), round(height * side)), interpolation=cv2.INTER_AREA))
+    small = (max(1, round(width * side)), max(1, round(height * side)))
+    return png(cv2.resize(grey, small, interpolation=cv2.INTER_AREA))
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +250,12 @@ class Reading:
     prediction: Prediction
     milliseconds: float
     packed: bytes
+    looked_at: dict[str, Any] = field(default_factory=dict)
+    """What was found of it on demand (`changes`, `nearest`), so that moving a control finds it once."""
+
+    def slice(self) -> Slice:
+        """The slice as it is kept."""
+        return Slice(self.pixels(), self.unit, self.name, self.frame)
 
     def pixels(self) -> np.ndarray:
         """(h, w) int16 Hounsfield units or uint8 grey, at most LONGEST_SIDE pixels long."""
@@ -179,6 +272,55 @@ class Reading:
 def _kept_shape(shape: tuple[int, int]) -> tuple[int, int]:
     shrink = min(1.0, LONGEST_SIDE / max(shape))
     return max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A slice after a small change: which, a small picture, what it is called (None: refused), probabilities."""
+
+    words: str
+    picture: bytes
+    label: str | None
+    probabilities: dict[str, float]
+
+
+def changes(reading: Reading, model: Predictor) -> list[Changed]:
+    """What a run says of a slice as it is, first, and after small changes; kept with the slice once asked for."""
+    if "changes" not in reading.looked_at:
+        reading.looked_at["changes"] = [
+            Changed(one.words, small_png(one.slice), one.prediction.label, one.prediction.probabilities)
+            for one in try_changes(model, reading.slice())
+        ]
+    return reading.looked_at["changes"]
+
+
+def nearest(reading: Reading, name: str) -> pd.DataFrame | None:
+    """The five training slices that look most alike to the run, numbers only; None where it has no index."""
+    if "nearest" not in reading.looked_at:
+        try:
+            features = predictor(name).features([reading.slice()])
+            found = _index(name, run_version(name)).nearest(features)
+        except (RunError, ValueError):
+            found = None
+        reading.looked_at["nearest"] = found
+    return reading.looked_at["nearest"]
+
+
+def heat(reading: Reading) -> tuple[float, float] | None:
+    """core.stability.heat_in_lungs of the called class."""
+    if "heat" not in reading.looked_at:
+        whole = reading.prediction
+        scale = reading.pixels().shape[0] / reading.shape[0]
+        box = Box(
+            *(round(end * scale) for end in (whole.box.top, whole.box.left, whole.box.height, whole.box.width))
+        )
+        reading.looked_at["heat"] = heat_in_lungs(reading.slice(), reading.heatmap(), box)
+    return reading.looked_at["heat"]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _index(name: str, version: tuple) -> neighbours.Index:
+    return neighbours.load(name)
 
 
 def pack(pixels: np.ndarray, unit: str) -> bytes:
@@ -221,12 +363,13 @@ def together(files: Sequence[FileRead]) -> FileRead | None:
 
 
 def series_table(source: FileRead) -> pd.DataFrame:
-    """One row per slice and class: slice (from 1), label, probability."""
+    """One row per slice and class: slice (from 1), label, probability, which is NaN where a slice was refused."""
+    labels = next((list(r.prediction.probabilities) for r in source.readings if not r.prediction.refused), LABELS)
     return pd.DataFrame(
         [
-            (number, label, value)
+            (number, label, reading.prediction.probabilities.get(label, float("nan")))
             for number, reading in enumerate(source.readings, start=1)
-            for label, value in reading.prediction.probabilities.items()
+            for label in labels
         ],
         columns=["slice", "label", "probability"],
     )
@@ -291,3 +434,14 @@ def classify(slices: list[Slice], model: Predictor) -> list[Reading]:
         )
         for item, prediction in zip(slices, predictions, strict=True)
     ]
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def settle(page: str) -> None:
+    """Leave what is loaded once a page was drawn out of garbage collection, for good; once a page and process.
+
+    Streamlit collects after each drawing; with all packages of the pages loaded, looking through their objects
+    takes longer than drawing does.
+    """
+    gc.collect()
+    gc.freeze()

@@ -24,7 +24,7 @@ def table(files: Sequence[FileRead]) -> pd.DataFrame:
     """One row per slice, then one per file or member that was not read, for all files in order.
 
     Columns file, slice (from 1; <NA> where not read), label, one column a class with its probability, run,
-    warnings, error, and those of PLACE.
+    warnings, refused (why there is no label), error, and those of PLACE.
     """
     rows = []
     for source in files:
@@ -34,10 +34,11 @@ def table(files: Sequence[FileRead]) -> pd.DataFrame:
                 {
                     "file": reading.name,
                     "slice": index + 1,
-                    "label": called.label,
+                    "label": called.label or "",
                     **called.probabilities,
                     "run": called.run,
                     "warnings": " ".join(reading.warnings),
+                    "refused": called.refused or "",
                     "error": "",
                     "shown_as": source.name,
                     "key": source.key,
@@ -53,11 +54,12 @@ def table(files: Sequence[FileRead]) -> pd.DataFrame:
                 "key": source.key,
                 "run": "",
                 "warnings": "",
+                "refused": "",
             }
             for error in source.errors
         ]
     frame = pd.DataFrame(
-        rows, columns=["file", "slice", "label", *_labels(files), "run", "warnings", "error", *PLACE]
+        rows, columns=["file", "slice", "label", *_labels(files), "run", "warnings", "refused", "error", *PLACE]
     )
     return frame.astype({"slice": "Int64", "index": "Int64"})
 
@@ -65,7 +67,8 @@ def table(files: Sequence[FileRead]) -> pd.DataFrame:
 def _labels(files: Sequence[FileRead]) -> list[str]:
     for source in files:
         for reading in source.readings:
-            return list(reading.prediction.probabilities)
+            if reading.prediction.probabilities:
+                return list(reading.prediction.probabilities)
     return list(LABELS)
 
 
@@ -77,12 +80,13 @@ def csv(frame: pd.DataFrame) -> bytes:
 def show(frame: pd.DataFrame) -> None:
     """The table, in glyphs and words; choosing a row opens its slice above."""
     labels = [name for name in frame.columns if name in COLOURS] or list(LABELS)
-    note = (frame["warnings"] + " " + frame["error"]).str.strip()
+    note = (frame["refused"] + " " + frame["warnings"] + " " + frame["error"]).str.strip()
+    refused = frame["refused"] != ""
     view = pd.DataFrame(
         {
             "File": frame["shown_as"],
             "Slice": frame["slice"],
-            "Most like": frame["label"].map(lambda label: glyph_and_word(label) if label else "× Not read"),
+            "Most like": [_called(label, gone) for label, gone in zip(frame["label"], refused, strict=True)],
             **{title(label): frame[label] for label in labels},
             "Note": note,
         }
@@ -112,6 +116,10 @@ def show(frame: pd.DataFrame) -> None:
     )
 
 
+def _called(label: str, refused: bool) -> str:
+    return glyph_and_word(label) if label else "⊘ No answer" if refused else "× Not read"
+
+
 def _short(name: str) -> str:
     """A member of an archive without the folders inside the archive."""
     archive, mark, member = name.partition("!")
@@ -125,7 +133,7 @@ def _open_row(frame: pd.DataFrame) -> None:
     row = frame.iloc[rows[0]]
     if pd.notna(row["index"]):
         st.session_state[state.SHOWING] = row["key"]
-        st.session_state[viewer.slice_key(row["key"])] = int(row["index"]) + 1
+        state.keep(viewer.slice_name(row["key"]), int(row["index"]) + 1)
 
 
 def unread(errors: Sequence[ImageError]) -> None:

@@ -1,6 +1,7 @@
 """What outlives one drawing of a page: session keys, their defaults, and the parameters of a link."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -8,18 +9,33 @@ from core.runs import DEMO
 from dashboard.loaders import FileRead
 
 RUN = "run"
+RUN_BOX = "run-box"
+RUN_IN_LINK = "run_in_link"
 SAMPLE = "sample"
 SHOWING = "showing"
 FILES = "files_read"
 STOP = "stop_reading"
 
 
-def choose_run(names: Sequence[str]) -> None:
-    """The sidebar's choice of model run; shown only where there is something to choose."""
+def choose_run(names: Sequence[str], shown: bool = True) -> None:
+    """The sidebar's choice of model run, on pages that look at one and where there is something to choose.
+
+    A link's `run` sets it once, when the link is opened.
+    """
+    asked = st.query_params.get(RUN) if shown else None
+    if asked in names and asked != st.session_state.get(RUN_IN_LINK):
+        st.session_state[RUN] = asked
+    st.session_state[RUN_IN_LINK] = asked
     if st.session_state.get(RUN) not in names:
         st.session_state[RUN] = names[0] if names else DEMO
-    if len(names) > 1:
-        st.selectbox("Model run", names, key=RUN, persist_state="session")
+    if shown and len(names) > 1:
+        run = st.session_state[RUN]
+        key = control_key(RUN_BOX, run)
+        st.selectbox("Model run", names, list(names).index(run), key=key, on_change=_take_run)
+
+
+def _take_run() -> None:
+    st.session_state[RUN] = held(RUN_BOX)
 
 
 def run_name() -> str:
@@ -68,3 +84,43 @@ def read_again() -> None:
     """Forget the files that were stopped, so that they are read from their start."""
     version, files = st.session_state[FILES]
     st.session_state[FILES] = (version, {key: source for key, source in files.items() if not source.stopped})
+
+
+def control_key(name: str, value: Any, near: float = 0.0) -> str:
+    """The key of a control that begins with `value`: a new one where the control there is holds another value.
+
+    Numbers within `near` are the same. Give `value` to the control as its first value and never through the
+    session: what is set there is told to the browser once, and lost where that run is cut short. The browser
+    then shows, and sends back as the visitor's wish, the least value or the one of before. A control's first
+    value is in every message about it.
+    """
+    now = held(name)
+    if now is not None and now != value and not (near and abs(now - value) < near):
+        st.session_state[f"{name}-turn"] = st.session_state.get(f"{name}-turn", 0) + 1
+    return _turned(name)
+
+
+def held(name: str) -> Any:
+    """What the control that `control_key` gave a key holds; None before it was drawn."""
+    return st.session_state.get(_turned(name))
+
+
+def _turned(name: str) -> str:
+    turn = st.session_state.get(f"{name}-turn", 0)
+    return f"{name}-{turn}" if turn else name
+
+
+def kept(name: str, first: Any) -> Any:
+    """The value that the control `name` is to show and that other things may `keep`; at first `first`."""
+    return st.session_state.setdefault(f"{name}-kept", first)
+
+
+def keep(name: str, value: Any) -> None:
+    """From now on the control `name` shows this value."""
+    st.session_state[f"{name}-kept"] = value
+
+
+def keep_held(*names: str) -> None:
+    """The visitor moved these controls: what they hold is kept."""
+    for name in names:
+        keep(name, held(name))

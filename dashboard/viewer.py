@@ -11,6 +11,7 @@ from dashboard import pictures
 from dashboard.components import plain
 from dashboard.loaders import FileRead, Reading
 from dashboard.pictures import WINDOWS
+from dashboard.state import control_key, held, keep, keep_held, kept
 
 OWN = "Own"
 CALLED = "called"
@@ -41,25 +42,30 @@ class View:
 def picture_card(shown: FileRead, index: int) -> None:
     """The picture of `shown.readings[index]` and its controls."""
     reading = shown.readings[index]
+    refused = reading.prediction.refused is not None
     top = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"
     )
     picture = st.container(gap=None)
     with top:
-        mode = st.segmented_control(
-            "Show",
-            ["Slice", "Heat map", "Both"],
-            default="Heat map",
-            required=True,
-            key="view",
-            label_visibility="collapsed",
-            persist_state="session",
+        mode = (
+            "Slice"
+            if refused
+            else st.segmented_control(
+                "Show",
+                ["Slice", "Heat map", "Both"],
+                default="Heat map",
+                required=True,
+                key="view",
+                label_visibility="collapsed",
+                persist_state="session",
+            )
         )
         center, width = window_control() if reading.unit == "hu" else (0.0, 255.0)
     if len(shown.readings) > 1:
         slice_slider(shown)
     heat_label, strength = heat_controls(reading) if mode != "Slice" else (reading.prediction.label, 0.0)
-    outline = st.checkbox(
+    outline = not refused and st.checkbox(
         "Outline the part that the model looked at", value=True, key="outline", persist_state="session"
     )
     view = View(mode, center, width, heat_label, strength, outline)
@@ -78,49 +84,49 @@ def picture_card(shown: FileRead, index: int) -> None:
 def window_control() -> tuple[float, float]:
     """Centre and width in Hounsfield units: a preset, or two sliders that turn the preset into "Own"."""
     lung = WINDOWS[0]
-    # Defaults are set here and not by the widgets, because the callbacks below set these keys too.
-    name = st.session_state.setdefault("window", lung.name)
-    st.session_state.setdefault("center", int(lung.center))
-    st.session_state.setdefault("width", int(lung.width))
+    name = kept("window", lung.name)
+    center, width = kept("center", int(lung.center)), kept("width", int(lung.width))
     with st.popover(name, icon=":material/contrast:", help="Window: which Hounsfield units are shown"):
         st.segmented_control(
-            "Window", PRESETS, required=True, key="window", on_change=_use_preset, persist_state="session"
+            "Window", PRESETS, default=name, required=True, key=control_key("window", name), on_change=_use_preset
         )
-        center = st.slider(
-            "Centre, HU", *CENTERS, step=10, key="center", on_change=_use_own, persist_state="session"
-        )
-        width = st.slider("Width, HU", *WIDTHS, step=10, key="width", on_change=_use_own, persist_state="session")
+        for own, words, ends, value in (("center", "Centre", CENTERS, center), ("width", "Width", WIDTHS, width)):
+            key = control_key(own, value)
+            st.slider(f"{words}, HU", *ends, value, step=10, key=key, on_change=_use_own)
         st.caption("The window changes what you see, not what the model sees.")
     return float(center), float(width)
 
 
 def _use_preset() -> None:
+    keep_held("window")
     for item in WINDOWS:
-        if item.name == st.session_state["window"]:
-            st.session_state["center"], st.session_state["width"] = int(item.center), int(item.width)
+        if item.name == held("window"):
+            keep("center", int(item.center))
+            keep("width", int(item.width))
 
 
 def _use_own() -> None:
-    st.session_state["window"] = OWN
+    keep("window", OWN)
+    keep_held("center", "width")
 
 
-def slice_key(key: str) -> str:
-    """Session key of the slice slider of one file; its value counts from 1."""
+def slice_name(key: str) -> str:
+    """Name of the slice slider of one file (dashboard.state.kept); its value counts from 1."""
     return f"slice-{key}"
 
 
 def current_index(shown: FileRead) -> int:
     """Which slice of a file is open, from 0; a series opens in its middle."""
     count = len(shown.readings)
-    chosen = st.session_state.get(slice_key(shown.key), count // 2 + 1)
+    chosen = kept(slice_name(shown.key), count // 2 + 1)
     return min(max(chosen, 1), count) - 1
 
 
 def slice_slider(shown: FileRead) -> None:
     """The slider through a series."""
-    count, key = len(shown.readings), slice_key(shown.key)
-    st.session_state.setdefault(key, current_index(shown) + 1)  # the table sets this key too
-    st.slider(f"Slice, 1 to {count}", 1, count, key=key, persist_state="session")
+    count, name, value = len(shown.readings), slice_name(shown.key), current_index(shown) + 1
+    key = control_key(name, value)
+    st.slider(f"Slice, 1 to {count}", 1, count, value, key=key, on_change=keep_held, args=(name,))
 
 
 def heat_controls(reading: Reading) -> tuple[str, float]:

@@ -4,14 +4,27 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from market.budget import PRICINGS
 from market.errors import InputError, MarketError, ParameterError
 from market.parameters import SETTINGS
 from market.report import Report
-from market.scenarios import Scenario, read_scenario, scenario_text, write_scenario
+from market.scenarios import (
+    CHOICES,
+    OperatingPoint,
+    Scenario,
+    choices,
+    read_scenario,
+    scenario_text,
+    write_scenario,
+)
 
 Build = Callable[[argparse.Namespace], Report]
+
+_SCENARIOS = "(default: the scenario's, or {})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,13 +126,23 @@ def _scenario(options: argparse.Namespace) -> Scenario:
             "--setting", options.setting, f"{found.setting}, as in {options.scenario.name}, or none"
         )
     seed = getattr(options, "seed", None)
-    return Scenario(
-        name=found.name,
-        note=found.note,
+    point, note = found.operating_point, found.operating_point_note
+    if options.ai is not None:
+        point, note = OperatingPoint(*options.ai), "given on the command line"
+    return replace(
+        found,
         setting=options.setting or found.setting,
         seed=found.seed if seed is None else seed,
         overrides=dict(found.overrides) | dict(_change(text) for text in options.changes),
+        operating_point=point,
+        operating_point_note=note,
     )
+
+
+def _choice(options: argparse.Namespace, scenario: Scenario, key: str) -> Any:
+    """The option, or where it was not given the scenario's field of that name."""
+    given = getattr(options, key)
+    return getattr(scenario, key) if given is None and key in CHOICES else given
 
 
 def _change(text: str) -> tuple[str, float]:
@@ -133,10 +156,10 @@ def _change(text: str) -> tuple[str, float]:
     return key.strip(), number
 
 
-def _parameters(options: argparse.Namespace, scenario: Scenario):
-    from market.analysis import OperatingPoint, scenario_parameters
+def _parameters(scenario: Scenario):
+    from market.analysis import scenario_parameters
 
-    return scenario_parameters(scenario, None if options.ai is None else OperatingPoint(*options.ai))
+    return scenario_parameters(scenario)
 
 
 def _with_parameters(name: str, *arguments: str) -> Build:
@@ -146,8 +169,8 @@ def _with_parameters(name: str, *arguments: str) -> Build:
         from market import commands
 
         scenario = _scenario(options)
-        given = {key: getattr(options, key) for key in arguments}
-        return getattr(commands, name)(scenario, _parameters(options, scenario), **given)
+        given = {key: _choice(options, scenario, key) for key in arguments}
+        return getattr(commands, name)(scenario, _parameters(scenario), **given)
 
     return build
 
@@ -181,12 +204,12 @@ def _add_psa(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--draws", type=_whole(1), default=10_000, metavar="N", help="(default: 10000)")
     command.add_argument("--seed", type=_whole(0), metavar="S", help="(default: the scenario's, or 0)")
     command.add_argument("--out", type=Path, metavar="DIR", help="write draws.parquet and results.parquet there")
-    command.add_argument("--comparator", default="none", metavar="STRATEGY", help="of differences (default: none)")
+    command.add_argument("--comparator", metavar="NAME", help=f"of differences {_SCENARIOS.format('single')}")
     command.add_argument(
         "--evppi", nargs="+", default=[], metavar="ID", help="value of knowing these numbers together"
     )
     command.add_argument(
-        "--years", type=_whole(1, 50), default=5, metavar="N", help="for which the decision stands (default: 5)"
+        "--years", type=_whole(1, 50), metavar="N", help=f"for which the decision stands {_SCENARIOS.format(5)}"
     )
 
 
@@ -196,14 +219,14 @@ def _psa(options: argparse.Namespace) -> Report:
     from market import commands
 
     scenario = _scenario(options)
-    parameters = _parameters(options, scenario)
+    parameters = _parameters(scenario)
     with tqdm(total=options.draws, unit=" draws", disable=not sys.stderr.isatty(), leave=False) as bar:
         return commands.psa(
             scenario,
             parameters,
             options.draws,
-            options.comparator,
-            options.years,
+            _choice(options, scenario, "comparator"),
+            _choice(options, scenario, "years"),
             options.evppi,
             options.out,
             bar.update,
@@ -222,21 +245,28 @@ def _add_dsa(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_comparison(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--strategy", default="concurrent", metavar="NAME", help="(default: concurrent)")
-    command.add_argument("--comparator", default="single", metavar="NAME", help="(default: single)")
+    command.add_argument("--strategy", metavar="NAME", help=_SCENARIOS.format("concurrent"))
+    command.add_argument("--comparator", metavar="NAME", help=_SCENARIOS.format("single"))
 
 
 def _add_budget(commands: argparse._SubParsersAction) -> None:
     arguments = ("strategy", "comparator", "years", "entrants", "pricing", "draws")
     build = _with_parameters("budget_impact", *arguments)
     command = _command(commands, "budget", "budget impact and business case of a hospital and its payer", build)
-    _add_comparison(command)
-    command.add_argument("--years", type=_whole(1, 10), default=5, metavar="N", help="1 to 10 (default: 5)")
-    command.add_argument(
-        "--entrants", type=float, metavar="N", help="persons who start a year (default: by sources)"
-    )
-    command.add_argument("--pricing", choices=("per_scan", "per_year", "one_time"), default="per_scan")
+    _add_site(command)
     _add_draws(command, 0)
+
+
+def _add_site(command: argparse.ArgumentParser) -> None:
+    _add_comparison(command)
+    command.add_argument("--years", type=_whole(1, 10), metavar="N", help=f"1 to 10 {_SCENARIOS.format(5)}")
+    command.add_argument(
+        "--entrants",
+        type=float,
+        metavar="N",
+        help="persons who start a year (default: the scenario's, or by sources)",
+    )
+    command.add_argument("--pricing", choices=PRICINGS, help=_SCENARIOS.format("per_scan"))
 
 
 def _add_draws(command: argparse.ArgumentParser, default: int) -> None:
@@ -260,7 +290,7 @@ def _add_adoption(commands: argparse._SubParsersAction) -> None:
 def _add_size(commands: argparse._SubParsersAction) -> None:
     build = _with_parameters("size", "years", "draws")
     command = _command(commands, "size", "market size from the bottom up, factor by factor", build)
-    command.add_argument("--years", type=_whole(1, 30), default=5, metavar="N", help="(default: 5)")
+    command.add_argument("--years", type=_whole(1, 30), metavar="N", help=_SCENARIOS.format(5))
     _add_draws(command, 1000)
 
 
@@ -322,6 +352,7 @@ def _add_scenarios(commands: argparse._SubParsersAction) -> None:
     saving.add_argument("--note", help="why, for whom")
     saving.add_argument("--seed", type=_whole(0), metavar="S")
     _add_scenario_options(saving)
+    _add_site(saving)
     listing.add_argument("--all", action="store_true", help="deleted ones too")
     for action in (listing, actions.choices["show"]):
         _add_forms(action)
@@ -364,11 +395,12 @@ def _save_in_store(options: argparse.Namespace, scenario: Scenario) -> int:
 
 
 def _save(options: argparse.Namespace) -> int:
-    if options.ai is not None:
-        raise InputError("--ai", "counts", "ai_sensitivity and ai_specificity by --set: a scenario keeps values")
     base = _scenario(options)
     note = base.note if options.note is None else options.note
-    return _save_in_store(options, Scenario(options.title, base.setting, base.seed, base.overrides, note))
+    chosen = {
+        key: _choice(options, base, key) for key in ("strategy", "comparator", "years", "entrants", "pricing")
+    }
+    return _save_in_store(options, replace(base, name=options.title, note=note, **chosen))
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -425,7 +457,7 @@ def _show_saved(options: argparse.Namespace) -> int:
     table = Table("Base case when it was saved", frame, columns if len(frame) else {})
     about = {"id": stored.id, "version": stored.version, "engine": stored.engine_version}
     if options.json or options.csv:
-        scenario = vars(stored.scenario) | {"overrides": dict(stored.scenario.overrides)}
+        scenario = vars(stored.scenario) | choices(stored.scenario) | {"overrides": dict(stored.scenario.overrides)}
         values = {"scenario": scenario, "created": stored.created.isoformat()}
         return _show(options, Report(about, {"results": table}, values=values))
     print("  ".join(f"{name} {value}" for name, value in about.items()))

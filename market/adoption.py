@@ -22,6 +22,9 @@ START_Q = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 LARGEST_M = 1e4
 """A market this many times all sales so far is what rounding makes of a series without a bend."""
 
+LARGEST_SALES = 1e15
+"""No count of adopters is larger, and squares of it still fit a float."""
+
 BENT = "sales that bend as a Bass curve does: a rise tells q, and a slowing m"
 
 
@@ -60,7 +63,7 @@ def bass_cumulative(t: ArrayLike, m: float, p: float, q: float) -> float | np.nd
     that are not finite.
     """
     t, (m, p, q) = _checked_times(t), _checked_bass(m, p, q)
-    found = m * _share(np.maximum(t, 0), p, q)
+    found = m * cumulative_share(np.maximum(t, 0), p, q)
     return found if found.ndim else float(found)
 
 
@@ -116,7 +119,8 @@ def fit_bass(sales: Sequence[float], method: str = "density-nls") -> BassFit:
     return _fit_nls(sales, method, models[method])
 
 
-def _share(t: np.ndarray, p: float, q: float) -> np.ndarray:
+def cumulative_share(t: np.ndarray, p: ArrayLike, q: ArrayLike) -> np.ndarray:
+    """F(t) for times of 0 or more, p above 0 and q of 0 or more; they may be arrays that broadcast. Unchecked."""
     decay = np.exp(-(p + q) * t)
     return (1 - decay) / (1 + q / p * decay)
 
@@ -127,7 +131,7 @@ def _density(t: np.ndarray, p: float, q: float) -> np.ndarray:
 
 
 def _period_share(t: np.ndarray, p: float, q: float) -> np.ndarray:
-    return _share(t, p, q) - _share(t - 1, p, q)
+    return cumulative_share(t, p, q) - cumulative_share(t - 1, p, q)
 
 
 def _fit_nls(sales: np.ndarray, method: str, curve: Callable[..., np.ndarray]) -> BassFit:
@@ -215,14 +219,14 @@ def _checked_bass(m: float, p: float, q: float) -> tuple[float, float, float]:
 
 
 def _checked_sales(sales: Sequence[float]) -> np.ndarray:
-    expected = "finite numbers of 0 or more for 4 periods or more, not all 0"
+    expected = f"numbers from 0 to {LARGEST_SALES:g} for 4 periods or more, not all 0"
     try:
         values = np.asarray(sales, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError("sales", "values that are not numbers", expected) from error
     if values.ndim != 1 or len(values) < 4:
         raise InputError("sales", f"shape {values.shape}", expected)
-    bad = ~(np.isfinite(values) & (values >= 0))
+    bad = ~((values >= 0) & (values <= LARGEST_SALES))
     if bad.any():
         raise InputError("sales", f"{values[bad][0]} in period {np.flatnonzero(bad)[0] + 1}", expected)
     if not values.any():

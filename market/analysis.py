@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from market.calibration import draw_parameters
 from market.errors import InputError, MarketError, ParameterError
 from market.natural_history import LIFE_TABLES, LifeTable, life_table
 from market.parameters import ParameterSet, load_parameters
-from market.scenarios import ENGINE_VERSION, Scenario
+from market.scenarios import ENGINE_VERSION, OperatingPoint, Scenario
 from market.screening import STRATEGIES, STRATEGY_LABELS
 
 if TYPE_CHECKING:
@@ -46,36 +45,6 @@ class Cancelled(MarketError):
     """Somebody asked a long analysis to stop."""
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """Counts behind an AI's sensitivity and specificity, of persons with and without lung cancer.
-
-    They must come from screening CTs read as a whole: what a classifier does on single slices, or on patients
-    of a clinic, is no operating point of a screening programme. Where one count of a pair is 0, half a case is
-    added to both, as a share of exactly 0 or 1 has no beta distribution.
-    """
-
-    true_positives: float
-    false_negatives: float
-    true_negatives: float
-    false_positives: float
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (isfinite(value) and value >= 0):
-                raise InputError(name, f"{value:g}", "a count of 0 or more")
-        for name, pair in self.pairs().items():
-            if sum(pair) < 1:
-                raise InputError(name, "no cases", "counts of one case or more")
-
-    def pairs(self) -> dict[str, tuple[float, float]]:
-        """{id of the parameter: (right, wrong)}."""
-        return {
-            "ai_sensitivity": (self.true_positives, self.false_negatives),
-            "ai_specificity": (self.true_negatives, self.false_positives),
-        }
-
-
 class Asked(dict):
     """A mapping that remembers which ids a model asked for."""
 
@@ -94,11 +63,14 @@ class Asked(dict):
 def scenario_parameters(scenario: Scenario, operating_point: OperatingPoint | None = None) -> ParameterSet:
     """The parameters of a scenario in prices of PRICE_YEAR, its overrides and the AI's counts in place.
 
-    Raises ParameterError for an override that is unknown or out of range, or that stands beside counts.
+    `operating_point` stands in for the scenario's own. Raises ParameterError for an override that is unknown or
+    out of range, or that stands beside counts.
     """
     parameters = load_parameters(scenario.setting, price_year=PRICE_YEAR).with_overrides(dict(scenario.overrides))
+    operating_point = scenario.operating_point if operating_point is None else operating_point
     if operating_point is None:
         return parameters
+    reason = "counts given by the user" + (scenario.operating_point_note and f": {scenario.operating_point_note}")
     entries = dict(parameters.parameters)
     for key, (right, wrong) in operating_point.pairs().items():
         if key in parameters.overrides:
@@ -107,7 +79,7 @@ def scenario_parameters(scenario: Scenario, operating_point: OperatingPoint | No
             right, wrong = right + 0.5, wrong + 0.5
         counts = {"value": right / (right + wrong), "events": right, "n": right + wrong, "distribution": "beta"}
         spread = dict.fromkeys(("low", "high", "interval", "se", "interval_note", "note"))
-        given = {"status": "assumption", "trust": "memory", "reason": "counts given by the user", "sources": ()}
+        given = {"status": "assumption", "trust": "memory", "reason": reason, "sources": ()}
         entries[key] = replace(entries[key], **counts, **spread, **given)
     return replace(parameters, parameters=entries)
 
@@ -220,12 +192,16 @@ def _dominated(label: str, row: Mapping, rows: Mapping[str, Mapping]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Psa:
-    """Draws of cost and QALYs per person, (simulation, strategy), and `kept` parameters {id: (simulation,)}."""
+    """Draws of cost and QALYs per person, (simulation, strategy), and `kept` parameters {id: (simulation,)}.
+
+    counts  those asked for of lung.per_thousand, (simulation, strategy) by name
+    """
 
     strategies: tuple[str, ...]
     cost: np.ndarray
     qalys: np.ndarray
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
+    counts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def table(self, wtp: float, comparator: str | None = None) -> "pd.DataFrame":
         """One row a strategy: mean, low and high (2.5 and 97.5 %) of cost and qalys, and of their differences
@@ -265,11 +241,12 @@ class Psa:
         )
 
     def evppi(self, wtp: float, ids: Sequence[str]) -> float:
-        """Value per person of knowing these kept parameters together, at wtp."""
+        """Value per person of knowing these kept parameters together, at wtp; voi.known_value, as on the pages."""
         import pandas as pd
 
         frame = pd.DataFrame({key: self.kept[key] for key in ids})
-        return voi.evppi(wtp * self.qalys - self.cost, frame)
+        known = (voi.known_outcomes(outcome, frame) for outcome in (self.cost, self.qalys))
+        return voi.known_value(*known, wtp)[0]
 
 
 def run_psa(
@@ -281,11 +258,13 @@ def run_psa(
     folder: Path | None = None,
     progress: Callable[[int], object] = lambda done: None,
     cancel: Event | None = None,
+    counts: Sequence[str] = (),
 ) -> Psa:
     """The lung screening model with n draws of its parameters, the calibrated ones drawn together.
 
     Draws are made and run in chunks on both cores, so memory grows with n by two numbers a strategy alone;
-    chunks do not change any number. `keep` names parameters whose draws the result holds. With `folder`,
+    chunks do not change any number. `keep` names parameters, and `counts` counts of lung.per_thousand, whose
+    draws the result holds. With `folder`,
     draws.parquet (one row a draw, a column each parameter that varies) and results.parquet (one row a draw and
     strategy) are written there and appear when they are whole. `progress` is told after each chunk how many
     draws it had; `cancel`, once set, ends the analysis with Cancelled. Raises InputError for n below 1,
@@ -298,6 +277,7 @@ def run_psa(
         parameters.value(key)
     cost, qalys = np.empty((n, len(strategies))), np.empty((n, len(strategies)))
     kept = {key: np.empty(n) for key in keep}
+    counted = {name: np.empty((n, len(strategies))) for name in counts}
     writer = None if folder is None else _ParquetDraws(folder, parameters, seed)
     done = 0
     try:
@@ -309,6 +289,10 @@ def run_psa(
             cost[rows], qalys[rows] = results.cost, results.qalys
             for key in keep:
                 kept[key][rows] = draws[key]
+            if counted:
+                found = lung.per_thousand(results)
+                for name, drawn in counted.items():
+                    drawn[rows] = found[name]
             if writer is not None:
                 writer.write(draws, results, done)
             done += size
@@ -318,7 +302,7 @@ def run_psa(
     finally:
         if writer is not None:
             writer.close()
-    return Psa(tuple(strategies), cost, qalys, kept)
+    return Psa(tuple(strategies), cost, qalys, kept, counted)
 
 
 Chunk = tuple[Mapping[str, np.ndarray], lung.LungResults]

@@ -182,12 +182,14 @@ def budget_impact(
     n_years: int = 5,
     entrants: ArrayLike | None = None,
     pricing: str = "per_scan",
+    person: Mapping[str, np.ndarray] | None = None,
 ) -> Budget:
     """The budget of `n_years` with one of reading.MODES against any of screening.STRATEGIES.
 
     entrants  persons who start at the beginning of each year, a number or (n_years,); hospital_entrants
               where not given, and payer_entrants make a payer's budget. Who is in a programme already is
               not counted, so the first years are those of a programme that begins.
+    person    what `per_entrant` gives for the same values, (comparator, strategy) and n_years, where it is known
 
     Beside the ids of the lung model: payment_to_cost, share_care_here, share_reader_time_cash,
     share_ai_reimbursed, c_ai_reimbursement, c_ai_setup, c_ai_integration, and as `pricing` needs them
@@ -203,7 +205,8 @@ def budget_impact(
         raise InputError("n_years", repr(n_years), f"a whole number of years from 1 to {LONGEST_YEARS}")
     get = Parameters(parameters)
     starting = _entrants(get("hospital_entrants") if entrants is None else entrants, int(n_years), get.n_sim())
-    person = _per_entrant(parameters, table, (comparator, strategy), int(n_years))
+    if person is None:
+        person = per_entrant(parameters, table, (comparator, strategy), int(n_years))
     years = {name: _all_entrants(values, starting) for name, values in person.items()}
     payments = _payments(get, years)
     units, price = _licence(get, pricing, years["ai_reads"])
@@ -330,10 +333,13 @@ def _entrants(entrants: ArrayLike, n_years: int, n_sim: int) -> np.ndarray:
     return np.broadcast_to(given.reshape(1, -1), (n_years, given.size))
 
 
-def _per_entrant(
+def per_entrant(
     parameters: Mapping[str, ArrayLike], table: LifeTable, strategies: tuple[str, str], n_years: int
 ) -> dict[str, np.ndarray]:
-    """Events and costs per person in each year after entry, {name: (strategy, year, sim)}."""
+    """Events and costs per person in each year after entry, {name: (strategy, year, sim)}.
+
+    They do not depend on c_ai_scan.
+    """
     parts = [_trace_years(chunk, table, strategies, n_years) for chunk in _chunks(parameters)]
     return {name: np.concatenate([part[name] for part in parts], axis=2) for name in parts[0]}
 
@@ -361,7 +367,7 @@ def _trace_years(
     )
     # A screen at the end of the last cycle is the next year's.
     rounds = {t: later if t else first for t in schedule(parameters) if t < history.n_cycles}
-    return _by_year(trace_screens(history, get, rounds, strategies), get, n_years)
+    return _by_year(trace_screens(history, get, rounds, strategies, keep_years_since=False), get, n_years)
 
 
 def _by_year(trace: LungTrace, get: Parameters, n_years: int) -> dict[str, np.ndarray]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SAME_RATIO = 1e-9
 """Two ratios this close, relatively, are equal: points on one line stay on the frontier despite rounding."""
 
+SAME_COST, SAME_EFFECT = 1e-6, 1e-9
+"""Smaller differences per person come from rounding."""
+
 
 def icer_table(
     strategies: Sequence[Hashable],
@@ -71,6 +74,15 @@ def icer_table(
     rank = {"ND": 0, "ED": 1, "D": 2}
     keys = [(names[i] != reference, rank[status[i]], cost[i], -effect[i]) for i in range(len(names))]
     return table.iloc[sorted(range(len(names)), key=keys.__getitem__)].reset_index(drop=True)
+
+
+def direction(inc_cost: float, inc_effect: float) -> tuple[int, int]:
+    """Signs (-1, 0, 1) of a difference in cost and in effect, which say in which part of the plane it lies.
+
+    Less than SAME_COST of money, or SAME_EFFECT of effect, is rounding and counts as no difference.
+    """
+    cost = 0 if abs(inc_cost) < SAME_COST else int(np.sign(inc_cost))
+    return cost, 0 if abs(inc_effect) < SAME_EFFECT else int(np.sign(inc_effect))
 
 
 def net_monetary_benefit(cost: ArrayLike, effect: ArrayLike, wtp: ArrayLike) -> np.ndarray | float:

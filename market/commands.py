@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market import analysis, budget, diffusion, market_size, voi
+from market import analysis, budget, diffusion, market_size, value, voi
 from market.calibration import draw_parameters
 from market.database import open_database, sql
 from market.errors import InputError
 from market.lung import LEFT_OUT
 from market.natural_history import life_table
 from market.parameters import ParameterSet
-from market.report import ANY, Column, Report, Table
-from market.scenarios import ENGINE_VERSION, Scenario
+from market.report import ANY, GIVEN, Column, Report, Table
+from market.scenarios import ENGINE_VERSION, OperatingPoint, Scenario
 from market.screening import STRATEGY_LABELS
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def facts(command: str, scenario: Scenario, parameters: ParameterSet, **more: An
         "prices of": parameters.price_year,
         "engine": ENGINE_VERSION,
         "overrides": dict(parameters.overrides),
+        **({"AI counts": dict(vars(point))} if (point := scenario.operating_point) else {}),
         **more,
     }
 
@@ -83,7 +84,7 @@ def _caveats(parameters: ParameterSet, asked: frozenset[str]) -> list[str]:
         f"that quotes it, {trusts['memory']} are assumptions or from memory.",
         LEFT_OUT,
     ]
-    points = analysis.OperatingPoint(1, 1, 1, 1).pairs()
+    points = OperatingPoint(1, 1, 1, 1).pairs()
     if any(key in parameters.overrides or not parameters.parameters[key].sources for key in points):
         sentences.append(
             "The AI's sensitivity and specificity act on triage and the second reader; a concurrent reader with AI "
@@ -205,33 +206,54 @@ def budget_impact(
     pricing: str,
     draws: int,
 ) -> Report:
-    def work(values: Mapping, table: Any) -> budget.Budget:
-        return budget.budget_impact(values, table, strategy, comparator, years, entrants, pricing)
+    def work(values: Mapping, table: Any) -> value.SiteValue:
+        return value.site_value(values, table, strategy, comparator, years, entrants, pricing)
 
     analysis.need(parameters, work)
     values, table = parameters.values(), life_table(parameters.setting)
     found = work(values, table)
-    members = parameters.value("payer_members") if entrants is None else None
-    rows = found.table()
+    rows = found.budget.table()
     by_payer = mart("budget_by_payer", {"budget_lines": rows}, setting=parameters.setting, members=None)
-    items = rows.groupby(["payer", "item", "kind"], sort=False, as_index=False)[
+    lines = rows.groupby(["payer", "item", "kind"], sort=False, as_index=False)[
         ["comparator", "strategy", "difference"]
     ].sum()
-    items = items[(items["comparator"] != 0) | (items["strategy"] != 0)].reset_index(drop=True)
-    measures = _measures(found, parameters, values, members, (strategy, comparator, years, pricing))
-    spread = {}
-    if draws:
-        drawn = draw_parameters(parameters, draws, scenario.seed)
-        budgets = work(drawn, table)
-        spread = _measures(budgets, parameters, drawn, members, (strategy, comparator, years, pricing))
-    case = _measure_table(measures, spread)
-    tables = _budget_tables(by_payer, items, case, years, parameters.currency)
+    lines = lines[(lines["comparator"] != 0) | (lines["strategy"] != 0)].reset_index(drop=True)
+    drawn = draw_parameters(parameters, draws, scenario.seed) if draws else None
+    spread = None if drawn is None else work(drawn, table)
+    case = value.measure_table(
+        _measures(found, parameters, values, entrants),
+        None if spread is None else _measures(spread, parameters, drawn, entrants),
+    )
+    tables = _budget_tables(by_payer, lines, case, years, parameters.currency)
+    tables |= _change_tables(found, spread, parameters.currency)
     more = {"strategy": strategy, "comparator": comparator, "pricing": pricing, "draws": draws or None}
     sentences = [
         "Costs are positive, income and savings negative; transfers cancel in the total.",
         "A budget counts a cancer that is not found as money saved: see the deaths in the business case.",
     ]
     return Report(facts("budget", scenario, parameters, **more), tables, sentences)
+
+
+def _change_tables(found: value.SiteValue, spread: value.SiteValue | None, money: str) -> dict[str, Table]:
+    """What changes per 1,000: outcomes, and money by item for the hospital, the payer and both."""
+    interval = "change" if spread is not None else None
+    columns = {"label": Column("per 1,000")} | {name: Column(name, CENTS) for name in ("comparator", "strategy")}
+    changes = {"change": Column("change", CENTS, interval), "change_per_year": Column("change a year", CENTS)}
+    tables = {
+        "outcomes": Table(
+            "What changes, per 1,000 screens; deaths, stages, overdiagnosis per 1,000 who start, in life",
+            value.outcome_table(found, spread),
+            columns | changes,
+        )
+    }
+    for perspective in value.PERSPECTIVES:
+        tables[f"costs_{perspective}"] = Table(
+            f"Money per 1,000 screens, {perspective}, payments booked to what they pay for",
+            value.item_table(found, perspective, spread),
+            columns | {"kind": Column("kind"), "change": Column(f"change, {money}", MONEY, interval)},
+        )
+        tables[f"years_{perspective}"] = Table("", value.year_table(found, perspective, spread), {})
+    return tables
 
 
 def _budget_tables(
@@ -264,62 +286,32 @@ def _budget_tables(
 
 
 def _measures(
-    found: budget.Budget,
-    parameters: ParameterSet,
-    values: Mapping[str, Any],
-    members: float | None,
-    choice: tuple[str, str, int, str],
-) -> dict[tuple[str, str], np.ndarray]:
-    """{(measure, unit): (sim,)} of the business case, with and without capacity."""
-    strategy, comparator, years, pricing = choice
-    money, table = parameters.currency, life_table(parameters.setting)
-    measures: dict[tuple[str, str], np.ndarray] = {}
-    rate = np.asarray(values["discount_hospital"])
-    for label, capacity in (("cash and capacity", True), ("cash alone", False)):
-        case = budget.business_case(found, rate, "hospital", capacity)
-        measures |= {
-            (f"net present value for the hospital, {label}", money): case.net_present_value,
-            (f"internal rate of return, {label}", "per year"): case.rate_of_return,
-            (f"payback, {label}", "years"): case.payback_years,
-            (f"break-even, {label}", "screens a year"): case.break_even_scans,
-            (f"highest price for the hospital, {label}", f"{money}, {pricing}"): case.highest_price,
-        }
-    if (found.counts["ai_reads"][1] > 0).any() and not (found.counts["ai_reads"][0] > 0).any():
-        for label, wtp in (("cost neutrality", 0.0), ("the willingness to pay", parameters.value("wtp"))):
-            price = budget.highest_price(values, table, strategy, comparator, wtp)
-            measures[f"highest price over a lifetime at {label}", f"{money} per scan"] = price
-    if members is not None:
+    found: value.SiteValue, parameters: ParameterSet, values: Mapping[str, Any], entrants: float | None
+) -> dict[str, value.Measure]:
+    """value.measures, then what a payer pays by the sources' numbers, and deaths in the years of the budget."""
+    of = found.budget
+    made = value.measures(found, parameters.value("wtp"), parameters.currency, of.pricing)
+    if entrants is None:
         of_payer = budget.budget_impact(
-            values, table, strategy, comparator, years, _mean(values["payer_entrants"]), pricing
+            values,
+            life_table(parameters.setting),
+            of.strategy,
+            of.comparator,
+            of.n_years,
+            _mean(values["payer_entrants"]),
+            of.pricing,
         )
-        monthly = budget.per_member_per_month(of_payer, members).mean(axis=0)
-        measures["payer, per member and month", money] = monthly
-    deaths = found.counts["lung_cancer_deaths"]
-    measures["lung cancer deaths more", f"in {years} years"] = (deaths[1] - deaths[0]).sum(axis=0)
-    return measures
+        monthly = budget.per_member_per_month(of_payer, parameters.value("payer_members")).mean(axis=0)
+        made["payer_monthly"] = value.Measure("payer, per member and month", parameters.currency, monthly)
+    deaths = of.counts["lung_cancer_deaths"]
+    more = (deaths[1] - deaths[0]).sum(axis=0)
+    made["deaths_more"] = value.Measure("lung cancer deaths more", f"in {of.n_years} years", more)
+    return made
 
 
-def _mean(value: Any) -> float:
+def _mean(number: Any) -> float:
     """One number of entrants, as a year's numbers and a draw's would be taken for each other."""
-    return float(np.mean(value))
-
-
-def _measure_table(
-    measures: Mapping[tuple[str, str], np.ndarray], spread: Mapping[tuple[str, str], np.ndarray]
-) -> "pd.DataFrame":
-    import pandas as pd
-
-    rows = []
-    for (name, unit), values in measures.items():
-        row = {"measure": name, "value": float(values[0]), "unit": unit}
-        if spread:
-            drawn = spread[name, unit]
-            # Where some draws have no rate of return, those that have one are no sample of all.
-            unknown = np.isnan(drawn).any()
-            ends = (np.nan, np.nan) if unknown else np.quantile(drawn, (0.025, 0.975), method="nearest")
-            row |= {"value_low": float(ends[0]), "value_high": float(ends[1])}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return float(np.mean(number))
 
 
 # Adoption and market
@@ -362,7 +354,7 @@ def size(scenario: Scenario, parameters: ParameterSet, years: int, draws: int) -
     import pandas as pd
 
     values, money = parameters.values(), parameters.currency
-    found = _size(values)
+    found = diffusion.size_today(values)
     band = market_size.top_down_band(values)
     frames = {
         "market_factors": found.table(),
@@ -370,7 +362,7 @@ def size(scenario: Scenario, parameters: ParameterSet, years: int, draws: int) -
     }
     table = mart("market_size", frames, setting=parameters.setting) if found.levels else pd.DataFrame()
     if draws and len(table):
-        drawn = _size(draw_parameters(parameters, draws, scenario.seed)).levels
+        drawn = diffusion.size_today(draw_parameters(parameters, draws, scenario.seed)).levels
         ends = [np.quantile(drawn[level], (0.025, 0.975)) for level in table["level"]]
         table = table.assign(size_low=[low for low, _ in ends], size_high=[high for _, high in ends])
     tables = {
@@ -389,7 +381,7 @@ def size(scenario: Scenario, parameters: ParameterSet, years: int, draws: int) -
             {
                 "level": Column("level"),
                 "label": Column("factor"),
-                "value": Column("value", "{:,.6g}"),
+                "value": Column("value", GIVEN),
                 "product": Column("product", MONEY),
             },
         ),
@@ -405,13 +397,6 @@ def size(scenario: Scenario, parameters: ParameterSet, years: int, draws: int) -
             f"{level} is left out: no source in this setting gives {', '.join(ids) or 'what it builds on'}."
         )
     return Report(facts("size", scenario, parameters, draws=draws or None), tables, sentences)
-
-
-def _size(values: Mapping[str, Any]) -> market_size.MarketSize:
-    """With the share of sites that use an AI today, in the base scenario, where the setting has one."""
-    known = all(key in values for key in ("c_ai_scan", "c_ai_usual", "share_ai_reimbursed"))
-    adopted = diffusion.adopted_share(values, "base", [0.0])[0] if known else None
-    return market_size.market_size(values, adopted)
 
 
 def _years(parameters: ParameterSet, table: "pd.DataFrame") -> dict[str, Table]:
@@ -494,7 +479,7 @@ def sources(scenario: Scenario, parameters: ParameterSet, words: Sequence[str]) 
     table = pd.DataFrame(rows)
     columns = {
         "id": Column("id"),
-        "value": Column("value", "{:,.6g}", "value"),
+        "value": Column("value", GIVEN, "value"),
         "unit": Column("unit"),
         "status": Column("status"),
         "trust": Column("trust"),

@@ -31,7 +31,7 @@ import duckdb
 
 from market.errors import DatabaseError, InputError, ParameterError
 from market.parameters import DATA, SETTINGS, load_parameters, load_price_index
-from market.scenarios import ENGINE_VERSION, Scenario
+from market.scenarios import ENGINE_VERSION, Scenario, choices
 
 STAGES = ("parameters", "life_tables", "price_index")
 """Staging tables, in the attached database `market`; each is made by the file of its name in market/sql."""
@@ -314,6 +314,7 @@ class ScenarioStore:
         for an unknown id and for results that are not JSON, DatabaseError where the file cannot be written.
         """
         overrides, stored = _json(dict(scenario.overrides), "overrides"), _json(results, "results")
+        chosen = _json(choices(scenario), "choices")
         with self._writing() as cursor:
             now = _now()
             if scenario_id is None:
@@ -322,8 +323,8 @@ class ScenarioStore:
                 key, version = scenario_id, self._latest(cursor, scenario_id).version + 1
             row = (key, version, scenario.name, scenario.note, scenario.setting, scenario.seed, overrides)
             cursor.execute(
-                "INSERT INTO scenario_versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, engine_version, now, stored),
+                "INSERT INTO scenario_versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, engine_version, now, stored, chosen),
             )
         created = now.replace(tzinfo=UTC)
         return StoredScenario(key, version, scenario, engine_version, created, json.loads(stored), None)
@@ -456,6 +457,7 @@ class ScenarioStore:
         try:
             if not read_only:
                 connection.execute(sql("scenarios"))
+                _add_choices(connection)
             for table in ("scenario_versions", "scenario_deletions"):  # to its end, which finds damaged blocks
                 _table_checksum(connection, table)
         except duckdb.Error:
@@ -467,17 +469,31 @@ class ScenarioStore:
 
 def _stored(cursor: duckdb.DuckDBPyConnection, condition: str, **parameters: Any) -> list[StoredScenario]:
     """The versions for which a condition in SQL holds, in the order in which they were saved."""
-    query = (
-        "SELECT id, version, name, note, setting, seed, overrides, engine_version, created, results, deleted_at "
-        f"FROM scenario_history WHERE {condition} ORDER BY created, version, id"
-    )
+    query = f"SELECT * FROM scenario_history WHERE {condition} ORDER BY created, version, id"
     found = []
-    for row in cursor.execute(query, parameters or None).fetchall():
-        key, version, name, note, setting, seed, overrides, engine, created, results, deleted = row
-        scenario = Scenario(name, setting, seed, json.loads(overrides), note)
-        moments = [moment and moment.replace(tzinfo=UTC) for moment in (created, deleted)]
-        found.append(StoredScenario(key, version, scenario, engine, moments[0], json.loads(results), moments[1]))
+    cursor.execute(query, parameters or None)
+    names = [column[0] for column in cursor.description]
+    for values in cursor.fetchall():
+        row = dict(zip(names, values, strict=True))
+        chosen = json.loads(row.get("choices") or "{}")  # no column where an older file can only be read
+        named = {name: row[name] for name in ("name", "setting", "seed", "note")}
+        scenario = Scenario(overrides=json.loads(row["overrides"]), **named, **chosen)
+        moments = [moment and moment.replace(tzinfo=UTC) for moment in (row["created"], row["deleted_at"])]
+        about = (row["id"], row["version"], scenario, row["engine_version"], moments[0])
+        found.append(StoredScenario(*about, json.loads(row["results"]), moments[1]))
     return found
+
+
+def _add_choices(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a store made before scenarios had choices their column, all of it or nothing."""
+    names = {name for name, *_ in connection.execute("DESCRIBE scenario_versions").fetchall()}
+    if "choices" in names:
+        return
+    connection.begin()
+    connection.execute("DROP VIEW scenario_history")
+    connection.execute("ALTER TABLE scenario_versions ADD COLUMN choices VARCHAR")
+    connection.execute(sql("scenarios"))
+    connection.commit()
 
 
 def _create_store(path: Path) -> None:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from market.adoption import bass_cumulative
+from market.adoption import cumulative_share
 from market.errors import InputError
-from market.market_size import market_years
+from market.market_size import MarketSize, market_size, market_years
 from market.natural_history import Parameters
 
 if TYPE_CHECKING:
@@ -109,10 +109,8 @@ def adopted_share(parameters: Mapping[str, ArrayLike], scenario: str, years: Arr
     n_sim = get.n_sim()
     t = np.asarray(years, dtype=float)[:, None]
     p, q, in_use = get(f"bass_p_{scenario}", 1e-9), get(f"bass_q_{scenario}"), get("years_in_use")
-    past = np.broadcast_to(in_use + np.minimum(t, 0), (len(t), n_sim))
-    each_p, each_q = np.broadcast_to(p, (n_sim,)), np.broadcast_to(q, (n_sim,))
-    curves = [bass_cumulative(past[:, i], 1.0, float(each_p[i]), float(each_q[i])) for i in range(n_sim)]
-    until_now = np.stack(curves, axis=1) * get(f"ceiling_{scenario}", 0, 1)  # up to year 0, then as in year 0
+    past = np.maximum(np.broadcast_to(in_use + np.minimum(t, 0), (len(t), n_sim)), 0)  # before the first use, 0
+    until_now = cumulative_share(past, p, q) * get(f"ceiling_{scenario}", 0, 1)  # up to year 0, then as in year 0
     # P(t) = P(0) (1 - fall)^t, so ln(P(0) / P(t)) grows in proportion to t.
     falling = -np.log1p(-get("price_fall", 0, 0.9)) * get("adoption_price_effect")
     paid = get("adoption_reimbursement_effect") * get("share_ai_reimbursed", 0, 1)
@@ -120,6 +118,15 @@ def adopted_share(parameters: Mapping[str, ArrayLike], scenario: str, years: Arr
     begun = q / p * np.exp(-(p + q) * in_use)
     waiting = decay * (1 + begun) / (1 + begun * decay)  # (1 - F) / (1 - F now), of those who have none now
     return until_now + np.maximum(ceiling_share(parameters, scenario) - until_now, 0) * (1 - waiting)
+
+
+def size_today(parameters: Mapping[str, ArrayLike]) -> MarketSize:
+    """TAM, SAM and SOM of the parameters' own year, as far as their factors are known.
+
+    The SOM needs the share of sites that use an AI today, in the base scenario, where the setting has one.
+    """
+    known = all(key in parameters for key in ("c_ai_scan", "c_ai_usual", "share_ai_reimbursed"))
+    return market_size(parameters, adopted_share(parameters, "base", [0.0])[0] if known else None)
 
 
 def ceiling_share(parameters: Mapping[str, ArrayLike], scenario: str) -> np.ndarray:

@@ -5,11 +5,12 @@ strategy: `model({"p_cure": 0.3, ...}) -> {"no screening": (cost, effect), ...}`
 with every parameter at its base value; a range is (low, high). Tables are long: one number a row where it can be.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from market.errors import InputError
 
@@ -116,6 +117,50 @@ def two_way(
             margin = ranked[0] - ranked[1] if len(ranked) > 1 else float("nan")
             rows.append((one, two, max(nmb, key=nmb.__getitem__), ranked[0], margin))
     return pd.DataFrame(rows, columns=[first, second, "strategy", "nmb", "margin"])
+
+
+def crossings(values: Sequence[float], net_benefit: ArrayLike) -> list[tuple[float, int, int]]:
+    """Where the strategy with the highest net benefit changes along one parameter: [(value, before, after)].
+
+    values (value,) rise; net_benefit is (value, strategy); before and after are indices of strategies. Between
+    two values net benefit is taken for a straight line, and the two that are best at its ends for the only
+    ones that are best anywhere in between. Raises InputError for shapes that do not fit.
+    """
+    at, found = np.asarray(values, dtype=float), np.asarray(net_benefit, dtype=float)
+    if found.ndim != 2 or at.shape != found.shape[:1] or (np.diff(at) < 0).any():
+        raise InputError("values", f"shape {at.shape}", f"rising, one for each row of shape {found.shape}")
+    best = found.argmax(axis=1)
+    changes = []
+    for i in np.flatnonzero(np.diff(best)):
+        before, after = int(best[i]), int(best[i + 1])
+        lead, behind = found[i, before] - found[i, after], found[i + 1, after] - found[i + 1, before]
+        share = lead / (lead + behind) if lead + behind > 0 else 0.5
+        changes.append((float(at[i] + share * (at[i + 1] - at[i])), before, after))
+    return changes
+
+
+def area_places(best: ArrayLike, smallest: float = 0.03) -> list[tuple[int, int, int]]:
+    """Where to write the name of each connected area of a map (row, column): [(row, column, strategy)].
+
+    `best` holds an index of a strategy in each cell. The place is the cell of the area that lies furthest from
+    its rim; areas of a smaller share of the map than `smallest` get none.
+    """
+    from scipy import ndimage
+
+    cells = np.asarray(best)
+    places = []
+    for strategy in np.unique(cells):
+        areas, n_areas = ndimage.label(cells == strategy)
+        for area in range(1, n_areas + 1):
+            inside = areas == area
+            if inside.mean() >= smallest:
+                depth = ndimage.distance_transform_cdt(np.pad(inside, 1))[1:-1, 1:-1]
+                # Of equally deep cells the middle one.
+                deepest = np.argwhere(depth == depth.max())
+                centre = deepest.mean(axis=0)
+                row, column = deepest[((deepest - centre) ** 2).sum(axis=1).argmin()]
+                places.append((int(row), int(column), int(strategy)))
+    return places
 
 
 def _checked_base(base: Mapping[str, float]) -> dict[str, float]:

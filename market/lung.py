@@ -124,19 +124,26 @@ def results_table(results: LungResults) -> "pd.DataFrame":
     """
     import pandas as pd  # slow to import, and analyses of many draws need none of it
 
-    deaths = results.lung_cancer_deaths.mean(axis=0)
     table = {
         "strategy": results.strategies,
         "label": [STRATEGY_LABELS[name] for name in results.strategies],
         **{name: getattr(results, name).mean(axis=0) for name in ("cost", "qalys", "life_years")},
-        "lung_cancer_deaths": 1000 * deaths,
-        "deaths_averted": 1000 * (deaths[0] - deaths),
-        "diagnoses": 1000 * results.diagnoses.mean(axis=0),
-        "overdiagnosed": 1000 * results.overdiagnosed.mean(axis=0),
-        "reader_hours": 1000 * results.counts["reader_minutes"].mean(axis=0) / MINUTES_PER_HOUR,
-        **{name: 1000 * count.mean(axis=0) for name, count in results.counts.items()},
+        **{name: count.mean(axis=0) for name, count in per_thousand(results).items()},
     }
     return pd.DataFrame(table)
+
+
+def per_thousand(results: LungResults) -> dict[str, np.ndarray]:
+    """Counts per 1,000 persons of the cohort by name, (n_sim, strategy), in the order of `results_table`."""
+    deaths = results.lung_cancer_deaths
+    return {
+        "lung_cancer_deaths": 1000 * deaths,
+        "deaths_averted": 1000 * (deaths[:, [0]] - deaths),
+        "diagnoses": 1000 * results.diagnoses,
+        "overdiagnosed": 1000 * results.overdiagnosed,
+        "reader_hours": 1000 * results.counts["reader_minutes"] / MINUTES_PER_HOUR,
+        **{name: 1000 * count for name, count in results.counts.items()},
+    }
 
 
 def _without_constants(parameters: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:

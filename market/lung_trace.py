@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from market.lung_values import death_survival, last_year_before_diagnosis, timing
+from market.lung_values import Timing, death_survival, last_year_before_diagnosis, timing
 from market.natural_history import (
     BAND_STARTS,
     CYCLES_PER_YEAR,
@@ -21,7 +21,6 @@ from market.natural_history import (
     NaturalHistory,
     Parameters,
     natural_history,
-    step_preclinical,
 )
 from market.screening import (
     COSTS,
@@ -133,15 +132,23 @@ class LungTrace:
         return result
 
 
-def trace_strategies(parameters: Mapping[str, ArrayLike], table: LifeTable, strategies: Sequence[str]) -> LungTrace:
-    """The cohort under these strategies (some of screening.STRATEGIES), by cycle; errors as in lung.run."""
+def trace_strategies(
+    parameters: Mapping[str, ArrayLike],
+    table: LifeTable,
+    strategies: Sequence[str],
+    keep_years_since: bool = True,
+) -> LungTrace:
+    """The cohort under these strategies (some of screening.STRATEGIES), by cycle; errors as in lung.run.
+
+    `keep_years_since` as in `trace_screens`.
+    """
     get = Parameters(parameters)
     history = natural_history(parameters, table)
     modes = [name for name in strategies if name != NO_SCREENING]
     first, later = screens(parameters, modes or ["single"])
     of_mode = [modes.index(name) if name in modes else -1 for name in strategies]
     rounds = {t: _for_strategies(later if t else first, of_mode) for t in schedule(parameters)}
-    return trace_screens(history, get, rounds, strategies)
+    return trace_screens(history, get, rounds, strategies, keep_years_since)
 
 
 def _for_strategies(screen: Screen, of_mode: list[int]) -> Screen:
@@ -160,64 +167,103 @@ def _for_strategies(screen: Screen, of_mode: list[int]) -> Screen:
 
 
 def trace_screens(
-    history: NaturalHistory, get: Parameters, rounds: Mapping[int, Screen], strategies: Sequence[str]
+    history: NaturalHistory,
+    get: Parameters,
+    rounds: Mapping[int, Screen],
+    strategies: Sequence[str],
+    keep_years_since: bool = True,
 ) -> LungTrace:
-    """The cohort under any screens, {cycle: Screen}, whose arrays are by strategy."""
+    """The cohort under any screens, {cycle: Screen}, whose arrays are by strategy.
+
+    Without `keep_years_since`, which no total needs, years_since is empty: (cycle + 1, 0, strategy, sim).
+    """
     n_rows, shape = history.n_cycles + 1, (len(strategies), get.n_sim())
     time = timing(history, get)
     survival, dying = history.other_survival, death_survival(history.other_survival)
     people = _Cohort(history, shape)
     trace = np.zeros((n_rows, len(STATES), *shape))
-    since = np.zeros((n_rows, len(YEARS_SINCE), *shape))
-    events = {name: np.zeros((n_rows, *shape)) for name in EVENTS}
+    since = np.zeros((n_rows, len(YEARS_SINCE) if keep_years_since else 0, *shape))
+    events = {name: np.zeros((n_rows, *shape)) for name in (*COUNTS, "overdiagnosis_deaths")}
+    clinical, died, detected, last_years = (np.zeros((n_rows, N, *shape)) for _ in range(4))
     screen_cost = {name: np.zeros((n_rows, *shape)) for name in COSTS}
     loss = np.zeros((n_rows, *shape))
-    last_years = np.zeros((n_rows, N, *shape))
     before_clinical, before_screen = last_year_before_diagnosis(history)
     end_of_lead = 1.0 - history.moves.sum(axis=1)
     for t in range(n_rows):
+        ahead = slice(t + 1, t + 1 + len(before_clinical))
+        later = dying[ahead, None, None]
         if t:
             events["overdiagnosis_deaths"][t] = people.lead_alive() * (survival[t - 1] - survival[t])
-            clinical, died = people.step(t - 1, end_of_lead)
-            for s, stage in enumerate(STAGES):
-                events[f"clinical_diagnosis_{stage}"][t] = clinical[s] * survival[t]
-            last_years[t] += died * dying[t]
-            for k, before in enumerate(before_clinical[: n_rows - 1 - t], start=1):
-                last_years[t + k] -= clinical * before[:, None] * dying[t + k]
-            events["lung_cancer_deaths"][t] = died.sum(axis=0) * dying[t]
+            clinical[t], died[t] = people.step(t - 1, end_of_lead)
+            last_years[t] += died[t] * dying[t]
+            last_years[ahead] -= clinical[t] * before_clinical[: len(later), :, None] * later
         if t in rounds:
-            screened = take_screen(rounds[t], get, people.well, people.preclinical)
-            people.find(screened.well, screened.preclinical, screened.detected)
-            for k, before in enumerate(before_screen[: n_rows - 1 - t], start=1):
-                last_years[t + k] -= screened.detected * before[:, None] * dying[t + k]
-            for name, count in screened.counts.items():
-                events[name][t] = count * survival[t]
-            for s, stage in enumerate(STAGES):
-                events[f"screen_diagnosis_{stage}"][t] = screened.detected[s] * survival[t]
-            for name, amount in screen_costs(get, screened.counts, rounds[t].first).items():
-                screen_cost[name][t] = amount * survival[t]
-            loss[t] = screen_qaly_loss(get, screened.counts) * survival[t]
-        trace[t, :-2], since[t] = people.states() * survival[t], people.years_since() * survival[t]
+            detected[t], counts, amounts = _screened(people, rounds[t], get)
+            last_years[ahead] -= detected[t] * before_screen[: len(later), :, None] * later
+            for target, found in ((events, counts), (screen_cost, amounts)):
+                for name, values in found.items():
+                    target[name][t] = values * survival[t]
+            loss[t] = screen_qaly_loss(get, counts) * survival[t]
+        trace[t, :-2] = people.states()
+        if keep_years_since:
+            since[t] = people.years_since()
+    trace[:, :-2] *= survival[:, None, None]
+    since *= survival[:, None, None]
+    events |= _diagnoses_and_deaths(clinical, died, detected, survival, dying)
     trace[:, -2] = events["lung_cancer_deaths"].cumsum(axis=0)
     trace[:, -1] = 1.0 - trace[:, :-1].sum(axis=1)
-    years = time.years[:, None]
     diagnosed = trace[:, 1 + N : 1 + 3 * N].reshape(n_rows, 2, N, *shape).sum(axis=1)
-    undiagnosed = trace[:, : 1 + N].sum(axis=1)
-    life_years = years * (undiagnosed + diagnosed.sum(axis=1))
-    ratio = by_group(get, "u_ratio_{}")[:, None]
-    qalys = years * time.utility[:, None] * (undiagnosed + (diagnosed * ratio).sum(axis=1)) - loss
+    life_years, qalys = _lived(trace[:, : 1 + N].sum(axis=1), diagnosed, time, get)
     return LungTrace(
         strategies=tuple(strategies),
         ages=history.ages,
         trace=trace,
         years_since=since,
-        events=events,
-        costs=screen_cost | _cancer_costs(get, events, years[:, None] * diagnosed, last_years),
+        events={name: events[name] for name in EVENTS},
+        costs=screen_cost | _cancer_costs(get, events, time.years[:, None, None] * diagnosed, last_years),
         life_years=life_years,
-        qalys=qalys,
+        qalys=qalys - loss,
         discount_cost=time.discount_cost,
         discount_effect=time.discount_effect,
     )
+
+
+def _screened(people: "_Cohort", screen: Screen, get: Parameters) -> tuple[np.ndarray, dict, dict]:
+    """Screen the living: those found by stage, what was counted and what it cost; moves the found to diagnosed."""
+    screened = take_screen(screen, get, people.well, people.preclinical)
+    people.find(screened.well, screened.preclinical, screened.detected)
+    return screened.detected, screened.counts, screen_costs(get, screened.counts, screen.first)
+
+
+def _lived(
+    undiagnosed: np.ndarray, diagnosed: np.ndarray, time: Timing, get: Parameters
+) -> tuple[np.ndarray, np.ndarray]:
+    """Life years and QALYs of a cycle, (cycle, strategy, sim), losses by screens not taken off."""
+    years, ratio = time.years[:, None], by_group(get, "u_ratio_{}")[:, None]
+    life_years = years * (undiagnosed + diagnosed.sum(axis=1))
+    return life_years, years * time.utility[:, None] * (undiagnosed + (diagnosed * ratio).sum(axis=1))
+
+
+def _diagnoses_and_deaths(
+    clinical: np.ndarray, died: np.ndarray, detected: np.ndarray, survival: np.ndarray, dying: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Events by name of diagnoses and deaths by stage at diagnosis, (cycle + 1, stage, strategy, sim)."""
+    alive = survival[:, None]
+    events = {f"screen_diagnosis_{stage}": detected[:, s] * alive for s, stage in enumerate(STAGES)}
+    events |= {f"clinical_diagnosis_{stage}": clinical[:, s] * alive for s, stage in enumerate(STAGES)}
+    return events | {"lung_cancer_deaths": died.sum(axis=1) * dying[:, None]}
+
+
+def _grown(shares: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Shares by stage (stage, ..., sim) after moves (stage, stage, sim) that are upper triangular.
+
+    As natural_history.step_preclinical, to the last digit, in a few large steps in place of many small ones.
+    """
+    between = (slice(None), *[None] * (shares.ndim - 2))
+    after = shares[0] * probabilities[0][between]
+    for i in range(1, N):
+        after[i:] += shares[i] * probabilities[i, i:][between]
+    return after
 
 
 def _cancer_costs(
@@ -260,15 +306,13 @@ class _Cohort:
     def step(self, t: int, end_of_lead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cycle t: clinical diagnoses and lung cancer deaths by stage at diagnosis, (stage, strategy, sim)."""
         history = self.history
-        clinical = np.stack(
-            [sum(self.preclinical[i] * history.found[i, s] for i in range(s + 1)) for s in range(N)]
-        )
+        clinical = _grown(self.preclinical, history.found)
         clinical += self.well * history.onset_found[t][:, None]
-        self.preclinical = step_preclinical(self.preclinical, history.moves)
+        self.preclinical = _grown(self.preclinical, history.moves)
         self.preclinical += self.well * history.onset[t][:, None]
         self.well = self.well * history.stay_well[t]
-        ended = sum(self.lead[j] * end_of_lead[j] for j in range(N))
-        self.lead = step_preclinical(self.lead, history.moves)
+        ended = (self.lead * end_of_lead[:, None, None]).sum(axis=0)
+        self.lead = _grown(self.lead, history.moves)
         alive = self.tunnel * self.survive
         died = (self.tunnel - alive).sum(axis=(0, 1))
         self.tunnel[:, 1:] = alive[:, :-1]

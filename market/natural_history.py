@@ -211,7 +211,7 @@ def _onset_moves(
     y (Q + r) = row IA of the unit matrix, and Q has entries on and right above its diagonal alone.
     """
     stay = np.exp(-rate * CYCLE_YEARS)
-    y = np.empty((len(rate), len(STAGES), np.broadcast(rate[0], leaving[0]).size))
+    y = np.empty((len(rate), len(STAGES), np.broadcast(rate[0], leaving[0], share[0]).size))
     y[:, 0] = 1.0 / (rate - leaving[0])
     for i in range(1, len(STAGES)):
         y[:, i] = -y[:, i - 1] * leaving[i - 1] * (1.0 - share[i - 1]) / (rate - leaving[i])

@@ -519,7 +519,19 @@ class PriceIndex:
 
 
 def load_price_index(path: Path = DATA / "price_index.yaml") -> dict[str, PriceIndex]:
-    """currency -> its index; each entry has `values` by year or `changes_percent` on the year before."""
+    """currency -> its index; each entry has `values` by year or `changes_percent` on the year before.
+
+    Kept while the file does not change.
+    """
+    try:
+        stamp = (path.stat().st_mtime_ns, path.stat().st_size)
+    except OSError:
+        stamp = (0, 0)  # reading it tells what is wrong
+    return dict(_load_index(path, *stamp))
+
+
+@lru_cache(maxsize=16)
+def _load_index(path: Path, modified: int, size: int) -> dict[str, PriceIndex]:
     found: dict[str, PriceIndex] = {}
     allowed = ("currency", "label", "years", "trust", "note", "values", "changes_percent", "sources")
     for entry in _entries(path, "currency", allowed):

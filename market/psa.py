@@ -51,6 +51,25 @@ def optimal_strategy(cost: ArrayLike, effect: ArrayLike, wtp: ArrayLike) -> int 
     return chosen if chosen.ndim else int(chosen)
 
 
+def ellipse(x: ArrayLike, y: ArrayLike, share: float = 0.95, n_points: int = 73) -> np.ndarray:
+    """Points (n_points, 2) on the ellipse that holds this share of the draws, were they bivariate normal.
+
+    The last point is the first. With the draws' mean and covariance, its squared Mahalanobis radius is the
+    quantile of a chi-squared distribution of 2 degrees of freedom, -2 log(1 - share). (Hotelling; used for
+    cost-effectiveness planes by van Hout et al. 1994, as at `ceac`.) Raises InputError for fewer than two draws
+    or a share that is not between 0 and 1.
+    """
+    draws = checked_draws(np.column_stack([np.ravel(x), np.ravel(y)]), "x, y")
+    if len(draws) < 2:
+        raise InputError("x, y", f"{len(draws)} draws", "two or more")
+    if not 0 < share < 1:
+        raise InputError("share", repr(share), "between 0 and 1")
+    angles = np.linspace(0, 2 * np.pi, n_points)
+    size, axes = np.linalg.eigh(np.cov(draws.T))
+    around = np.sqrt(-2 * np.log(1 - share)) * np.column_stack([np.cos(angles), np.sin(angles)])
+    return draws.mean(axis=0) + (around * np.sqrt(np.maximum(size, 0))) @ axes.T
+
+
 def mean_loss(net_benefit: np.ndarray) -> np.ndarray:
     """Mean over the draws (simulation, strategy) of what each strategy falls short of the best: (strategy,)."""
     # Losses are averaged, not differences of averages taken: those lose digits and can come out below 0.

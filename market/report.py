@@ -16,6 +16,8 @@ MODEL_LINE = "Results of a model, not measurements; python -m market sources sho
 
 ANY = "any"
 """The form of numbers of different sizes in one column: more digits for small ones."""
+GIVEN = "given"
+"""The form of inputs, as their sources give them: six significant figures."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,10 @@ def _text_or_none(value: Any) -> str | None:
     return None if value != value else str(value)  # pandas' own missing values are not equal to themselves
 
 
-def table_text(table: Table) -> str:
-    """Aligned columns: text to the left, numbers to the right, "-" where there is none."""
+def cells(table: Table) -> tuple[list[list[str]], list[bool]]:
+    """The table's header and shown rows as text, and which columns hold numbers; "-" where there is none."""
     shown = table.frame if table.rows is None else table.frame.head(table.rows)
-    cells = [[column.header for column in table.columns.values()]]
+    lines = [[column.header for column in table.columns.values()]]
     numeric = [False] * len(table.columns)
     for row in shown.to_dict("records"):
         line = []
@@ -110,22 +112,35 @@ def table_text(table: Table) -> str:
                 ends = (written(row[f"{column.interval}_{end}"], column.form) for end in ("low", "high"))
                 text += " ({} to {})".format(*ends)
             line.append(text)
-        cells.append(line)
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+        lines.append(line)
+    return lines, numeric
+
+
+def table_text(table: Table) -> str:
+    """Aligned columns: text to the left, numbers to the right."""
+    found, numeric = cells(table)
+    widths = [max(len(line[i]) for line in found) for i in range(len(found[0]))]
     lines = [
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(line, widths, numeric, strict=True)
         ).rstrip()
-        for line in cells
+        for line in found
     ]
-    left_out = len(table.frame) - len(shown)
+    left_out = len(table.frame) - (len(found) - 1)
     return "\n".join(lines + ([f"... and {left_out} more rows (--csv, --json)"] if left_out else []))
+
+
+def digits(value: float, figures: int = 6) -> str:
+    """A number to so many significant figures, never as a power of ten where it is large: 12,760,000, 0.0204."""
+    return f"{value:,.0f}" if abs(value) >= 10 ** (figures - 1) else f"{value:,.{figures}g}"
 
 
 def written(value: Any, form: str) -> str:
     if plain(value) is None:
         return "never" if value == math.inf else "-"
+    if form == GIVEN and not isinstance(value, str):
+        return digits(value)
     if form == ANY:
         form = "{:,.2f}" if abs(value) >= 10 or value == 0 else "{:,.4f}"
     return value if isinstance(value, str) else form.format(value)

@@ -1,15 +1,27 @@
-"""Scenarios: a setting with changed numbers, as one small YAML file that a person can write.
+"""Scenarios: a setting, what is compared in it and changed numbers, as one small YAML file that a person can write.
 
     name: Cheaper AI, higher uptake
     note: Asked by the board in May.
     setting: us
     seed: 0
+    strategy: concurrent
+    comparator: single
+    years: 5
+    entrants: 400
+    pricing: per_scan
+    operating_point:
+      true_positives: 296
+      false_negatives: 38
+      true_negatives: 784
+      false_positives: 71
+    operating_point_note: run demo, threshold 0.42
     overrides:
       c_ai_scan: 6.5
       uptake: 0.25
 
-`seed` is 0, `note` empty and `overrides` none where they are left out. What is written is read back exactly,
-floats to the last digit, so an exported scenario gives the same results where it is imported.
+Only name and setting must be there; `Scenario` says what the others are where they are left out. What is
+written is read back exactly, floats to the last digit, so an exported scenario gives the same results where it
+is imported.
 """
 
 import os
@@ -20,23 +32,74 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from market.errors import ParameterError
+from market.budget import LONGEST_YEARS, PRICINGS
+from market.errors import InputError, ParameterError
 from market.parameters import SETTINGS, finite_number, read_yaml, yaml_text
+from market.reading import MODES
+from market.screening import STRATEGIES
 
 ENGINE_VERSION = "1"
 """Stored beside results; raised whenever the same scenario would give other numbers."""
 
-FIELDS = ("name", "note", "setting", "seed", "overrides")
+CHOICES = ("strategy", "comparator", "years", "entrants", "pricing", "operating_point", "operating_point_note")
+"""What is compared with what, for whom and how long, beside the numbers."""
+
+FIELDS = ("name", "note", "setting", "seed", *CHOICES, "overrides")
 LONGEST_NAME, LONGEST_NOTE, LARGEST_FILE = 120, 10_000, 200_000
+MOST_ENTRANTS, MOST_CASES = 1e9, 1e9
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Counts behind an AI's sensitivity and specificity, of persons with and without lung cancer.
+
+    They must come from screening CTs read as a whole: what a classifier does on single slices, or on patients
+    of a clinic, is no operating point of a screening programme. Where one count of a pair is 0, half a case is
+    added to both, as a share of exactly 0 or 1 has no beta distribution. Raises InputError naming the count.
+    """
+
+    true_positives: float
+    false_negatives: float
+    true_negatives: float
+    false_positives: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            number = finite_number(value)
+            if number is None:
+                raise InputError(name, reprlib.repr(value), "a count of 0 or more")
+            if not 0 <= number <= MOST_CASES:
+                raise InputError(name, f"{number:g}", f"a count of 0 or more, {MOST_CASES:,.0f} at most")
+            object.__setattr__(self, name, number)
+        for name, pair in self.pairs().items():
+            if sum(pair) < 1:
+                raise InputError(name, "no cases", "counts of one case or more")
+
+    def pairs(self) -> dict[str, tuple[float, float]]:
+        """{id of the parameter: (right, wrong)}."""
+        return {
+            "ai_sensitivity": (self.true_positives, self.false_negatives),
+            "ai_specificity": (self.true_negatives, self.false_positives),
+        }
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named choice of setting, overrides and seed; hashable, so that it can key a cache.
+    """A named choice of setting, comparison, overrides and seed; hashable, so that it can key a cache.
 
-    `overrides` may be given as a mapping; it is kept as pairs sorted by id. Whether the ids exist and the
-    values are in range is checked against the parameters, by `ParameterSet.with_overrides`. Raises
-    ParameterError naming the field.
+    overrides             given as a mapping or as pairs; kept as pairs sorted by id. Whether the ids exist and
+                          the values are in range is checked against the parameters, by
+                          `ParameterSet.with_overrides`
+    strategy, comparator  how scans are read, one of reading.MODES, and what that is compared with, another of
+                          screening.STRATEGIES
+    years                 years of the budget, and for which a decision stands, 1 to 10
+    entrants              persons who start screening at the site in a year; None: as the sources have it
+    pricing               how the AI is paid for, one of budget.PRICINGS
+    operating_point       counts behind the AI's sensitivity and specificity, in place of those of the sources;
+                          a mapping of its fields will do
+    operating_point_note  where these counts come from
+
+    Raises ParameterError naming the field.
     """
 
     name: str
@@ -44,6 +107,13 @@ class Scenario:
     seed: int = 0
     overrides: tuple[tuple[str, float], ...] = ()
     note: str = ""
+    strategy: str = "concurrent"
+    comparator: str = "single"
+    years: int = 5
+    entrants: float | None = None
+    pricing: str = "per_scan"
+    operating_point: OperatingPoint | None = None
+    operating_point_note: str = ""
 
     def __post_init__(self) -> None:
         _check_text("name", self.name, LONGEST_NAME, extra="")
@@ -55,12 +125,32 @@ class Scenario:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ParameterError("seed", reprlib.repr(self.seed), "a whole number from 0 to 2 ** 63 - 1")
         object.__setattr__(self, "overrides", _checked_overrides(self.overrides))
+        for field, choices in (("strategy", MODES), ("comparator", STRATEGIES), ("pricing", PRICINGS)):
+            value = getattr(self, field)
+            if not isinstance(value, str) or value not in choices:
+                raise ParameterError(field, reprlib.repr(value), "one of " + ", ".join(choices))
+        if self.strategy == self.comparator:
+            raise ParameterError("comparator", repr(self.comparator), "another one than the strategy")
+        years = self.years
+        if isinstance(years, bool) or not isinstance(years, int) or not 1 <= years <= LONGEST_YEARS:
+            raise ParameterError("years", reprlib.repr(years), f"a whole number from 1 to {LONGEST_YEARS}")
+        object.__setattr__(self, "entrants", _checked_entrants(self.entrants))
+        object.__setattr__(self, "operating_point", _checked_point(self.operating_point, self.overrides))
+        _check_text("operating_point_note", self.operating_point_note, LONGEST_NAME, extra="")
+
+
+def choices(scenario: Scenario) -> dict[str, Any]:
+    """{field of CHOICES: its value} as JSON and YAML know it; fields that are None are left out."""
+    found = {field: getattr(scenario, field) for field in CHOICES}
+    if scenario.operating_point is not None:
+        found["operating_point"] = dict(vars(scenario.operating_point))
+    return {field: value for field, value in found.items() if value is not None}
 
 
 def scenario_text(scenario: Scenario) -> str:
     """The scenario as YAML; `parse_scenario` gives back an equal one."""
-    fields = {field: getattr(scenario, field) for field in FIELDS}
-    return yaml_text(fields | {"overrides": dict(scenario.overrides)})
+    named = {field: getattr(scenario, field) for field in ("name", "note", "setting", "seed")}
+    return yaml_text(named | choices(scenario) | {"overrides": dict(scenario.overrides)})
 
 
 def parse_scenario(text: str, name: str = "scenario") -> Scenario:
@@ -133,6 +223,35 @@ def _checked_overrides(overrides: Any) -> tuple[tuple[str, float], ...]:
             raise ParameterError(f"overrides.{key}", reprlib.repr(value), "a finite number")
         checked[key] = number
     return tuple(sorted(checked.items()))
+
+
+def _checked_entrants(entrants: Any) -> float | None:
+    if entrants is None:
+        return None
+    number = finite_number(entrants)
+    if number is None or not 0 < number <= MOST_ENTRANTS:
+        raise ParameterError("entrants", reprlib.repr(entrants), f"a number above 0, {MOST_ENTRANTS:,.0f} at most")
+    return number
+
+
+def _checked_point(point: Any, overrides: tuple[tuple[str, float], ...]) -> OperatingPoint | None:
+    if point is None:
+        return None
+    names = tuple(OperatingPoint.__dataclass_fields__)
+    if isinstance(point, Mapping):
+        if set(point) != set(names):
+            found = ", ".join(str(name) for name in point) or "nothing"
+            raise ParameterError("operating_point", found, "the counts " + ", ".join(names))
+        try:
+            point = OperatingPoint(**point)
+        except InputError as error:
+            raise ParameterError(f"operating_point.{error.name}", error.found, error.expected) from error
+    if not isinstance(point, OperatingPoint):
+        raise ParameterError("operating_point", reprlib.repr(point), "the counts " + ", ".join(names))
+    for key in point.pairs():
+        if key in dict(overrides):
+            raise ParameterError(key, "a value and counts", "one of them")
+    return point
 
 
 def _check_text(field: str, value: Any, longest: int, extra: str) -> None:

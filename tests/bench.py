@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.market_bench import bench_market
+from tests.page_bench import CASES, bench_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 SLICES = 500
@@ -34,7 +35,7 @@ def main() -> int:
     bench_training(max(2, rounds // 2))
     bench_start(rounds)
     bench_market(rounds)
-    return 0
+    return 0 if bench_pages(list(CASES)) else 1
 
 
 def compare(title: str, peer: str, theirs: Callable[[], object], ours: Callable[[], object], rounds: int) -> None:
@@ -144,6 +145,7 @@ def bench_training(rounds: int) -> None:
     import pandas as pd
 
     from core.fit import LabelledViews, Trainer
+    from core.labels import LABELS
     from core.model import Classifier
     from core.recipe import load_recipe
     from core.views import load_views
@@ -156,7 +158,7 @@ def bench_training(rounds: int) -> None:
         targets = np.arange(len(paths)) % 3
         views = load_views(pd.DataFrame({"path": paths}), recipe.preprocess)
         rows = np.arange(len(paths))
-        data = LabelledViews(views, targets, np.zeros_like(targets), rows, rows[:0])
+        data = LabelledViews(views, targets, np.zeros_like(targets), rows, rows, rows[:0], LABELS)
         trainer = Trainer(Classifier("mobilenet_v2", "linear", 3, 0.2, 0), recipe, data, 0)
         compare(
             f"training, an epoch of {len(paths)} slices",

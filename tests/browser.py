@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,11 @@ MISSING = "no Chromium: it could neither be found nor installed"
 
 @dataclass(frozen=True)
 class App:
-    """A running dashboard: where it answers and the file that takes all that it prints."""
+    """A running dashboard: where it answers, the file that takes all that it prints, its process."""
 
     url: str
     log: Path
+    pid: int
 
 
 def chromium() -> str | None:
@@ -68,17 +69,25 @@ def in_ci() -> bool:
 
 
 @contextmanager
-def running_app(script: Path, log: Path) -> Iterator[App]:
-    """`streamlit run script` on a free port, ready to answer; ended on leaving.
+def running_app(
+    script: Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    streamlit: str = "streamlit",
+) -> Iterator[App]:
+    """`streamlit run script` on a free port, ready to answer; ended on leaving. `environment` is added to ours.
+
+    `streamlit` names the module that runs it: Streamlit's own, or tests.slow_app.
 
     Raises RuntimeError with the log where it does not become ready within a minute.
     """
     port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true"]
+    command = [sys.executable, "-m", streamlit, "run", str(script), "--server.headless", "true"]
     command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    app = App(f"http://127.0.0.1:{port}", log)
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        added = os.environ | dict(environment or {})
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=added)
+    app = App(f"http://127.0.0.1:{port}", log, process.pid)
     try:
         _wait_until_ready(app, process)
         yield app

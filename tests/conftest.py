@@ -8,6 +8,9 @@ import pytest
 
 from tests import browser
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Threads of torch that wait do not spin: tests side by side would take the cores from each other."""
+
 NO_SHARED = "needs the image sets in ../shared (or LUNGLENS_SHARED), which are not on this machine"
 
 
@@ -23,8 +26,10 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.App]:
     """The real dashboard, running; at the end its log must hold no traceback."""
-    log = tmp_path_factory.mktemp("app") / "streamlit.log"
-    with browser.running_app(browser.ROOT / "dashboard" / "Home.py", log) as running:
+    folder = tmp_path_factory.mktemp("app")
+    log = folder / "streamlit.log"
+    own = {"LUNGLENS_SCENARIOS": str(folder / "scenarios.duckdb")}
+    with browser.running_app(browser.ROOT / "dashboard" / "Home.py", log, own) as running:
         yield running
     text = log.read_text(errors="replace")
     assert "Traceback" not in text, text

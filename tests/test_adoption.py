@@ -152,7 +152,8 @@ def test_sales_that_no_bass_curve_explains_are_refused(method, sales):
 @pytest.mark.parametrize(
     ("sales", "message"),
     [
-        ([1, 2, 3], r"sales: found shape \(3,\); expected finite numbers of 0 or more for 4 periods"),
+        ([1, 2, 3], r"sales: found shape \(3,\); expected numbers from 0 to 1e\+15 for 4 periods"),
+        ([1, 2, 3, 1e308], r"sales: found 1e\+308 in period 4"),
         ([[1, 2], [3, 4]], "sales: found shape"),
         ([1, 2, math.nan, 3, 2], "sales: found nan in period 3"),
         ([1, 2, -4, 3, 2], "sales: found -4.0 in period 3"),

@@ -42,6 +42,19 @@ def test_a_mirrored_view_is_mirrored_left_to_right():
     assert np.array_equal(mirrored, IMAGE[4:36, 8:40][:, ::-1])
 
 
+def test_a_flattened_view_has_one_grey_beyond_the_hull_of_both_lungs():
+    lungs = np.zeros_like(IMAGE)
+    lungs[12:28, 14:18] = lungs[12:28, 30:34] = 1
+    made = augment(IMAGE, INNER, 32, replace(OFF, flatten=1.0), np.random.default_rng(2), lungs)
+    plain = IMAGE[4:36, 8:40]
+    assert np.array_equal(made[8:24, 6:26], plain[8:24, 6:26])  # lungs and what lies between them
+    beyond = np.ones_like(made, bool)
+    beyond[6:26, 4:28] = False
+    assert len(np.unique(made[beyond])) == 1
+    unknown = augment(IMAGE, INNER, 32, replace(OFF, flatten=1.0), np.random.default_rng(2))
+    assert np.array_equal(unknown, plain)
+
+
 def test_no_sharpness_change_follows_an_augmentation_without_it():
     darker = view(3, replace(OFF, level=30))
     plain = IMAGE[4:36, 8:40].astype(int)
@@ -49,7 +62,7 @@ def test_no_sharpness_change_follows_an_augmentation_without_it():
     assert (np.diff(darker.ravel()[order].astype(int)) >= 0).all()  # levels move, their order stays
 
 
-@pytest.mark.parametrize("values", [{"flip": 1.5}, {"resolution": 0.5}, {"erase": -0.1}])
+@pytest.mark.parametrize("values", [{"flip": 1.5}, {"resolution": 0.5}, {"erase": -0.1}, {"flatten": 2.0}])
 def test_a_strength_out_of_range_is_refused_by_name(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         AugmentConfig(**values)

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import runs
 from dashboard import loaders
+from tests.pages import control
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "data" / "samples"
@@ -47,7 +48,11 @@ def words(app: AppTest) -> str:
 
 
 def answers(app: AppTest) -> list[str]:
-    return [item.value for item in app.header if "Most like:" in item.value]
+    return [item.value for item in app.header if "Most like:" in item.value or "Unsure:" in item.value]
+
+
+def refusals(app: AppTest) -> list[str]:
+    return [item.value for item in app.header if "No answer:" in item.value]
 
 
 def rows(app: AppTest):
@@ -111,7 +116,7 @@ def test_a_file_name_is_shown_as_it_is_and_never_as_markdown():
 
 def test_a_series_opens_in_its_middle_and_its_slider_moves_through_it():
     app = opened(sample=SERIES)
-    slider = app.slider(key=f"slice-{SERIES}")
+    slider = control(app.slider, f"slice-{SERIES}")
     assert (slider.min, slider.max, slider.value) == (1, 24, 13)
     checked(slider.set_value(3).run())
     assert "slice 3 of 24" in words(app)
@@ -121,7 +126,7 @@ def test_a_series_opens_in_its_middle_and_its_slider_moves_through_it():
 def test_moving_a_slider_reads_nothing_again():
     app = opened(sample=SERIES)
     before = app.session_state["files_read"][1][SERIES].readings[0]
-    checked(app.slider(key=f"slice-{SERIES}").set_value(3).run())
+    checked(control(app.slider, f"slice-{SERIES}").set_value(3).run())
     assert app.session_state["files_read"][1][SERIES].readings[0] is before
 
 
@@ -141,11 +146,11 @@ def files(app: AppTest) -> list:
 
 def test_a_preset_sets_the_sliders_and_a_slider_makes_the_window_ones_own():
     app = opened(sample=DICOM)
-    assert (app.slider(key="center").value, app.slider(key="width").value) == (-600, 1500)
-    checked(app.segmented_control(key="window").set_value("Bone").run())
-    assert (app.slider(key="center").value, app.slider(key="width").value) == (400, 1800)
-    checked(app.slider(key="width").set_value(900).run())
-    assert app.session_state["window"] == "Own"
+    assert (control(app.slider, "center").value, control(app.slider, "width").value) == (-600, 1500)
+    checked(control(app.segmented_control, "window").set_value("Bone").run())
+    assert (control(app.slider, "center").value, control(app.slider, "width").value) == (400, 1800)
+    checked(control(app.slider, "width").set_value(900).run())
+    assert control(app.segmented_control, "window").value == "Own"
 
 
 def test_display_grey_has_no_window_and_the_page_says_why():
@@ -210,4 +215,66 @@ def test_pictures_of_odd_sizes_are_answered_or_refused_in_words(size):
     data = io.BytesIO()
     Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint32).reshape(size).astype(np.uint8)).save(data, "PNG")
     app = upload(opened(), ("odd.png", data.getvalue()))
-    assert len(answers(app)) + len(app.error) == 1
+    assert len(answers(app)) + len(refusals(app)) + len(app.error) == 1
+
+
+def noise() -> tuple[str, bytes]:
+    data = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)).save(data, "PNG")
+    return "noise.png", data.getvalue()
+
+
+def test_what_is_no_slice_gets_no_answer_and_the_reason():
+    app = upload(opened(), noise())
+    assert refusals(app) == [":material/block: No answer: not a lung CT slice"]
+    assert answers(app) == []
+    assert "No lung field was found" in words(app)
+    assert {item.label for item in app.metric} == {"Distance from training slices", "Limit"}
+    assert "Wrongly refused:" in words(app)
+    assert "view" not in [item.key for item in app.segmented_control]
+    assert "strength" not in [item.key for item in app.slider]
+
+
+def test_refused_slices_stand_in_the_table_beside_answered_ones():
+    app = upload(opened(), sample("synthetic_03_normal.png"), noise())
+    assert len(rows(app)) == 2
+    called = dict(zip(rows(app)["File"], rows(app)["Most like"], strict=True))
+    assert called["noise.png"] == "⊘ No answer"
+    assert called["synthetic_03_normal.png"] not in ("⊘ No answer", "× Not read")
+    note = dict(zip(rows(app)["File"], rows(app)["Note"], strict=True))["noise.png"]
+    assert note.startswith("No lung field was found")
+
+
+def could_be(app: AppTest) -> list[str]:
+    return [item.value for item in app.markdown if "coverage:" in item.value]
+
+
+def badges(app: AppTest) -> int:
+    return sum("-badge[" in item.value for item in app.markdown)
+
+
+def test_a_visitor_sets_how_often_the_set_is_to_hold_the_true_class():
+    app = opened(sample=DICOM)
+    assert could_be(app) == ["Could be, at 90 % coverage:"]
+    sizes = {}
+    for share in (0.8, 0.99):
+        checked(control(app.select_slider, "coverage").set_value(share).run())
+        assert could_be(app) == [f"Could be, at {100 * share:.0f} % coverage:"]
+        sizes[share] = badges(app)
+        unsure = any("Unsure:" in item for item in answers(app))
+        assert unsure is (sizes[share] > 1)
+    assert 1 <= sizes[0.8] <= sizes[0.99] <= 3
+    assert "On sources left out of training" in words(app)
+
+
+def test_the_checks_of_an_answer_are_counted_and_small_changes_tried():
+    app = opened(sample=DICOM)
+    text = words(app)
+    assert "against this answer" in text
+    assert "nearest training slices are" in text and "of the heat lies in the lungs" in text
+    assert "Distance" in text and "The answer stays in" in text and "JPEG at quality 30" in text
+
+
+def test_a_series_tries_small_changes_only_when_asked():
+    app = opened(sample=SERIES)
+    assert "The answer stays in" not in words(app)

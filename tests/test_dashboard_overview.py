@@ -7,6 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import runs
+from dashboard.economics import words
+from market.analysis import base_case, scenario_parameters
+from market.scenarios import Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,7 +61,7 @@ def overview(tmp_path, monkeypatch):
 
 def test_the_answer_names_the_weakest_left_out_class_first(overview):
     app = overview(METRICS)
-    assert [item.value for item in app.title] == ["How good is this model?"]
+    assert [item.value for item in app.title] == ["How good is this model, and what would it be worth?"]
     assert [item.value for item in app.header] == [
         "On a source it has not seen, it finds 0.41 to 0.77 of a class's slices"
     ]
@@ -66,9 +69,28 @@ def test_the_answer_names_the_weakest_left_out_class_first(overview):
     assert r"Weakest on normal slices of MosMedData: 0\.41 \(0\.36 to 0\.44\). Strongest on pneumonia" in text
 
 
+WORTH = ("Cost a person", "Net benefit", "Reader hours")
+
+
+def of_the_model(app: AppTest) -> list:
+    """The tiles that tell of the run, those of the economic model left out."""
+    return [item for item in app.metric if item.label not in WORTH]
+
+
+def test_what_reading_with_ai_is_worth_is_the_base_case_with_its_interval(overview):
+    app = overview(METRICS)
+    tiles = {item.label: item for item in app.metric if item.label in WORTH}
+    rows = base_case(scenario_parameters(Scenario("scenario", "us"))).table.set_index("strategy")
+    change = rows.loc["concurrent", "cost"] - rows.loc["single", "cost"]
+    assert tiles["Cost a person"].value == words.money(change, "USD", True)
+    assert " to " in tiles["Cost a person"].delta and " to " in tiles["Net benefit"].delta
+    told = [item.value for item in app.markdown]
+    assert any("costs more or less cannot be told" in text for text in told)  # its interval holds 0
+
+
 def test_each_figure_carries_its_interval_and_its_sample_size(overview):
     app = overview(METRICS)
-    assert [(item.label, item.value, item.delta) for item in app.metric] == [
+    assert [(item.label, item.value, item.delta) for item in of_the_model(app)] == [
         ("AUC, MosMedData", "0.72", "0.67 to 0.75"),
         ("Known sources", "0.93", "0.88 to 0.96"),
     ]
@@ -80,13 +102,7 @@ def test_each_figure_carries_its_interval_and_its_sample_size(overview):
 def test_a_run_without_measurements_says_so_and_claims_nothing(overview):
     app = overview({})
     assert "not measured" in app.header[0].value
-    assert [(item.value, item.delta) for item in app.metric] == [("–", "not measured")]
-
-
-def test_the_model_card_brings_no_second_page_title(overview):
-    app = overview(METRICS, "# Model card\n\n## Data\n\nFive sets.\n")
-    [card] = [item.value for item in app.expander[0].markdown]
-    assert card.strip() == "### Data\n\nFive sets."
+    assert [(item.value, item.delta) for item in of_the_model(app)] == [("–", "not measured")]
 
 
 def test_the_disclaimer_stands_on_every_page(overview):

@@ -1,6 +1,7 @@
 """Data folders become one table of images, or an error that names what is wrong."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,18 @@ def test_the_x_ray_set_of_the_paper_has_six_test_images_that_are_training_images
     assert table["split"].value_counts().to_dict() == {"train": 251, "test": 66}
     found = leaks(table)
     assert found.loc[found["shared"] == "sha256", "test"].nunique() == 6
+
+
+def test_a_file_name_that_is_not_utf8_is_refused_by_name(tmp_path):
+    folder = tmp_path / "odd"
+    for split in ("train", "test"):
+        for label in ("normal", "tumour"):
+            (folder / split / label).mkdir(parents=True)
+            (folder / split / label / os.fsdecode(b"\xff.png")).write_bytes(f"{split}{label}".encode())
+    with pytest.raises(DataError, match="not UTF-8"):
+        load_table([folder])
+
+
+def test_a_file_name_in_another_script_is_read(tmp_path):
+    folder = make_folder(tmp_path / "naïve", {"肺.png": b"x"}, "file,label,group\n肺.png,normal,1\n")
+    assert load_table([folder])["file"].tolist() == ["肺.png"]

@@ -5,6 +5,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
@@ -45,7 +46,8 @@ def python_files(*folders: str) -> list[Path]:
     return [path for path in project_files() if path.suffix == ".py" and path.parts[0] in folders]
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Full names of all modules that a file imports, wherever in it; relative ones made absolute."""
     found = set()
     for node in ast.walk(ast.parse((ROOT / path).read_bytes())):
@@ -55,10 +57,10 @@ def imports(path: Path) -> set[str]:
             base = list(path.parent.parts[: len(path.parent.parts) - node.level + 1]) if node.level else []
             module = ".".join(base + ([node.module] if node.module else []))
             found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
-def top_level(modules: set[str]) -> set[str]:
+def top_level(modules: Collection[str]) -> set[str]:
     return {module.split(".")[0] for module in modules}
 
 
@@ -85,6 +87,7 @@ def test_each_package_imports_only_along_the_arrows(folder):
     assert {path: sorted(names) for path, names in against.items() if names} == {}
 
 
+@cache
 def dashboard_graph() -> dict[str, set[str]]:
     """Which files of the dashboard each of them imports: Home, views.classify, loaders, ..."""
     names = {path: ".".join(path.with_suffix("").parts[1:]) for path in python_files("dashboard")}

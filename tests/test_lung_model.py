@@ -176,6 +176,13 @@ def test_draws_in_chunks_are_those_of_one_at_a_time(base: dict, monkeypatch: pyt
         np.testing.assert_allclose(one.qalys[0], whole.qalys[i], rtol=1e-12)
 
 
+def test_draws_may_differ_in_the_shares_of_clinical_diagnosis_alone(base: dict):
+    shares = np.array([0.1, 0.12049, 0.2])
+    together = run({**base, "clinical_share_ia": shares}, TABLE)
+    alone = [run({**base, "clinical_share_ia": share}, TABLE) for share in shares]
+    np.testing.assert_allclose(together.cost, np.concatenate([one.cost for one in alone]), rtol=1e-12)
+
+
 def test_a_cycle_well_is_the_matrix_exponential_with_onset(base: dict):
     history = natural_history(base, TABLE)
     get = Parameters(base)
@@ -484,3 +491,11 @@ def test_the_last_screen_is_not_lost_to_rounding(base: dict):
     assert len(schedule(base | ages)) == 21
     with pytest.raises(ParameterError, match=r"screen_stop_age.*at most 100"):
         schedule(base | ages | {"screen_stop_age": 101.0})
+
+
+def test_totals_without_the_years_since_diagnosis_are_the_same_to_the_last_digit(base: dict):
+    whole = trace_strategies(base, TABLE, STRATEGIES)
+    short = trace_strategies(base, TABLE, STRATEGIES, keep_years_since=False)
+    assert short.years_since.size == 0 and whole.years_since.sum() > 0
+    for name, total in whole.totals().items():
+        np.testing.assert_array_equal(short.totals()[name], total)

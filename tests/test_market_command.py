@@ -277,6 +277,68 @@ def test_a_scenario_is_saved_shown_exported_imported_deleted_and_brought_back(ca
     assert status == 2 and "zzz" in err
 
 
+CHOSEN = """\
+name: Chosen
+setting: uk
+strategy: triage
+comparator: double
+years: 3
+entrants: 400
+pricing: per_year
+operating_point: {true_positives: 90, false_negatives: 10, true_negatives: 60, false_positives: 40}
+operating_point_note: a trial
+overrides: {adherence: 0.7}
+"""
+
+
+def test_every_command_takes_its_choices_from_the_scenario_and_options_go_on_top(capsys, tmp_path):
+    file = tmp_path / "chosen.yaml"
+    file.write_text(CHOSEN)
+    given = ("--scenario", str(file))
+    budget = as_json(capsys, "budget", *given)
+    assert (budget["strategy"], budget["comparator"], budget["pricing"]) == ("triage", "double", "per_year")
+    assert max(row["year"] for row in budget["by_payer"]) == 3
+    assert budget["AI counts"]["true_positives"] == 90
+    long = ("--strategy", "triage", "--comparator", "double", "--years", "3", "--entrants", "400")
+    options = ("--setting", "uk", *long, "--pricing", "per_year", "--ai", "90", "10", "60", "40")
+    typed = as_json(capsys, "budget", *options, "--set", "adherence=0.7")
+    assert typed["business_case"] == budget["business_case"] and typed["outcomes"] == budget["outcomes"]
+    shorter = as_json(capsys, "budget", *given, "--years", "2", "--strategy", "second_reader")
+    assert max(row["year"] for row in shorter["by_payer"]) == 2
+    assert (shorter["strategy"], shorter["pricing"]) == ("second_reader", "per_year")
+    tornado = as_json(capsys, "dsa", *given)
+    assert (tornado["strategy"], tornado["comparator"]) == ("triage", "double")
+    psa = {row["strategy"]: row for row in as_json(capsys, "psa", *given, *FEW)["strategies"]}
+    assert psa["double"]["inc_cost"] == 0 != psa["single"]["inc_cost"]
+    assert {row["year"] for row in as_json(capsys, "size", *given, *FEW)["screens"]} == {1, 2, 3}
+
+
+def test_a_saved_scenario_keeps_its_choices_and_counts(capsys, tmp_path):
+    store, file = ("--store", str(tmp_path / "s.duckdb")), tmp_path / "out.yaml"
+    chosen = ("--strategy", "second_reader", "--years", "8", "--ai", "9", "1", "8", "2")
+    key = market(capsys, "scenarios", "save", "Kept", *chosen, *store)[1].split()[0]
+    assert market(capsys, "scenarios", "export", key, str(file), *store)[0] == 0
+    found = read_scenario(file)
+    assert (found.strategy, found.years, found.comparator) == ("second_reader", 8, "single")
+    assert found.operating_point == analysis.OperatingPoint(9, 1, 8, 2)
+    shown = json.loads(market(capsys, "scenarios", "show", key, "--json", *store)[1])["scenario"]
+    assert shown["operating_point"]["true_positives"] == 9
+
+
+def test_items_of_both_books_add_up_to_the_budget(capsys):
+    found = as_json(capsys, "budget", "--strategy", "triage", "--years", "3")
+    cash = {(row["payer"], row["year"]): row["cash"] for row in found["by_payer"]}
+    assert len(cash) == 9
+    for payer in ("hospital", "payer", "total"):
+        nets = [row for row in found[f"years_{payer}"] if row["group"] == "net"]
+        assert [row["change"] for row in nets] == pytest.approx([cash[payer, year] for year in (1, 2, 3)])
+        rows = found[f"costs_{payer}"]
+        net = next(row for row in rows if (row["group"], row["kind"]) == ("net", "cash"))
+        parts = [row["change"] for row in rows if row["kind"] == "cash" and row["group"] != "net"]
+        assert sum(parts) == pytest.approx(net["change"])
+        assert net["change_per_year"] * 3 == pytest.approx(sum(cash[payer, year] for year in (1, 2, 3)))
+
+
 def test_a_scenario_that_breaks_a_rule_is_not_saved(capsys, tmp_path):
     store = ("--store", str(tmp_path / "s.duckdb"))
     status, _, err = market(capsys, "scenarios", "save", "Wrong", "--set", "uptake=7", *store)
@@ -306,7 +368,10 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word():
 
 
 def test_an_interrupt_ends_a_long_analysis_with_one_word(tmp_path):
+    # Where the tests run in the background of a shell, interrupts are ignored, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start("psa", "--draws", "500000", "--out", str(tmp_path / "out"), stdout=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("out/.*.part")):  # the first chunk is written
         assert process.poll() is None and time.monotonic() < deadline

@@ -1,9 +1,12 @@
 """The network: its heads, its own normalisation, and a class activation map that equals Grad-CAM."""
 
+import numpy as np
 import pytest
 import torch
 
+from core.engine import open_session
 from core.errors import ConfigError
+from core.export import export_onnx
 from core.model import Classifier, ClassifierWithCam
 
 
@@ -25,7 +28,7 @@ def grad_cam(model: Classifier, images: torch.Tensor, index: int) -> torch.Tenso
 def test_the_map_of_the_forward_pass_is_grad_cam_by_autograd(head):
     model = classifier(head)
     images = torch.rand(2, 1, 96, 128) * 255
-    _, cams = ClassifierWithCam(model)(images)
+    _, cams, _, _ = ClassifierWithCam(model)(images)
     places = cams.shape[2] * cams.shape[3]
     for index in range(3):
         expected = grad_cam(model, images, index)
@@ -39,6 +42,25 @@ def test_the_exported_form_gives_the_same_logits(head):
     model = classifier(head)
     images = torch.rand(2, 1, 64, 64) * 255
     assert torch.allclose(ClassifierWithCam(model)(images)[0], model(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["linear", "paper"])
+def test_the_exported_file_gives_all_outputs_of_the_network(head):
+    model = classifier(head)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    images = pictures[:, None].astype(np.float32)
+    logits, cams, features, context = open_session(export_onnx(model, 64, pictures)).run(None, {"images": images})
+    with torch.inference_mode():
+        pooled = model.features(model.normalise(torch.from_numpy(images))).mean((2, 3))
+        halfway = model.features[:14](model.normalise(torch.from_numpy(images))).flatten(2)
+        expected = ClassifierWithCam(model)(torch.from_numpy(images))
+    assert features.shape == (3, 1280)
+    assert np.abs(features - pooled.numpy()).max() < 1e-4
+    statistics = torch.cat([halfway.mean(2), halfway.std(2, correction=0)], 1)
+    assert np.abs(context - statistics.numpy()).max() < 1e-4
+    assert torch.allclose(model.context(torch.from_numpy(images)), statistics, atol=1e-5)
+    assert np.abs(logits - expected[0].numpy()).max() < 1e-4
+    assert np.abs(cams - expected[1].numpy()).max() < 1e-4
 
 
 def test_grey_is_normalised_as_imagenet_expects_each_channel():

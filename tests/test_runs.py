@@ -1,9 +1,14 @@
 """Run folders: found by name or path, damage named, writing that leaves the old file or the new one."""
 
+import json
+import shutil
+
+import pandas as pd
 import pytest
 
+from core.crossval import store
 from core.errors import RunError
-from core.runs import DEMO, RUNS, list_runs, load_run, read_json, write_atomically, write_json
+from core.runs import DEMO, RUNS, SHIPPED, list_runs, load_run, read_json, write_atomically, write_json
 
 
 def test_a_run_is_found_by_its_path(tmp_path):
@@ -45,6 +50,36 @@ def test_the_demo_run_reports_left_out_sources_and_grouped_folds_with_intervals(
     found = metrics["grouped_validation"]["balanced_accuracy"]
     assert found["low"] < found["value"] < found["high"]
     assert metrics["tests"]["phantoms"]["n_slices"] == 300
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_a_shipped_run_reports_follows_from_its_predictions(name, tmp_path):
+    path = shutil.copytree(RUNS / name, tmp_path / name, ignore=shutil.ignore_patterns("folds"))
+    (path / "metrics.json").write_text(json.dumps(not_predicted(load_run(name).metrics)))
+    frame = pd.read_parquet(path / "predictions.parquet")
+    scheme = "source" if (frame["scheme"] == "source").any() else "group"
+    own = frame[frame["scheme"] == scheme].reset_index(drop=True)
+    store(path, own, scheme, load_run(name).metrics["grouped_validation"]["folds"])
+    found, kept = (flat(content) for content in (read_json(path / "metrics.json"), load_run(name).metrics))
+    assert found == pytest.approx(kept, rel=1e-6, abs=1e-9)  # processors differ in the last digits
+    assert (path / "MODEL_CARD.md").read_text() == load_run(name).card
+
+
+def flat(content, path=""):
+    """{path: number} of nested metrics; what is no number (text, nothing) is part of its path."""
+    if not isinstance(content, dict | list):
+        return {path: content} if isinstance(content, int | float) else {f"{path}={content}": 0}
+    pairs = content.items() if isinstance(content, dict) else enumerate(content)
+    return {key: value for name, item in pairs for key, value in flat(item, f"{path}/{name}").items()}
+
+
+def not_predicted(metrics):
+    """What `store` cannot know from predictions: counts of slices and folds, and what networks measured."""
+    seen = {name: {"seen_in_training": test["seen_in_training"]} for name, test in metrics.get("tests", {}).items()}
+    kept = {name: metrics[name] for name in ("shortcuts", "robustness") if name in metrics}
+    if "outside" in metrics.get("gate", {}):
+        kept["gate"] = {"outside": metrics["gate"]["outside"]}
+    return {"tests": seen, "grouped_validation": {"folds": metrics["grouped_validation"]["folds"]}, **kept}
 
 
 def test_a_writing_that_fails_leaves_the_old_file(tmp_path):

@@ -1,11 +1,22 @@
 """Scenario files: what a person writes is understood, what is written is read back to the last digit."""
 
+import re
+
+import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from market.database import ScenarioStore, sql
 from market.errors import ParameterError
-from market.scenarios import Scenario, parse_scenario, read_scenario, scenario_text, write_scenario
+from market.scenarios import (
+    OperatingPoint,
+    Scenario,
+    parse_scenario,
+    read_scenario,
+    scenario_text,
+    write_scenario,
+)
 
 BY_HAND = """\
 name: Cheaper AI, higher uptake
@@ -144,3 +155,111 @@ def test_a_setting_that_is_no_text_is_refused_by_name(setting):
 def test_overrides_that_are_no_pairs_are_refused_by_name(overrides):
     with pytest.raises(ParameterError, match=r"overrides: found .* pairs of an id and a value"):
         Scenario("a", "us", 0, overrides)
+
+
+POINT = OperatingPoint(296, 38, 784, 71)
+WHOLE = Scenario(
+    "Whole",
+    "uk",
+    3,
+    {"c_ai_scan": 0.1 + 0.2},
+    "why",
+    strategy="triage",
+    comparator="double",
+    years=7,
+    entrants=0.1 * 3,
+    pricing="per_year",
+    operating_point=POINT,
+    operating_point_note="run demo, threshold 0.42",
+)
+
+
+def test_what_is_compared_for_whom_and_how_long_survives_being_written_and_read():
+    assert parse_scenario(scenario_text(WHOLE)) == WHOLE
+    assert "entrants: 0.30000000000000004" in scenario_text(WHOLE)
+    assert hash(parse_scenario(scenario_text(WHOLE))) == hash(WHOLE)
+
+
+def test_a_file_from_before_there_were_choices_has_the_defaults():
+    found = parse_scenario(BY_HAND)
+    assert (found.strategy, found.comparator, found.years) == ("concurrent", "single", 5)
+    assert (found.entrants, found.pricing, found.operating_point) == (None, "per_scan", None)
+
+
+@given(
+    pair=st.sampled_from(
+        [("concurrent", "none"), ("triage", "single"), ("double", "single"), ("single", "triage")]
+    ),
+    years=st.integers(1, 10),
+    entrants=st.none() | st.floats(1e-6, 1e9),
+    pricing=st.sampled_from(["per_scan", "per_year", "one_time"]),
+    counts=st.none() | st.tuples(*[st.floats(0, 1e9)] * 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_every_choice_survives_being_written_and_read(pair, years, entrants, pricing, counts):
+    assume(counts is None or (counts[0] + counts[1] >= 1 and counts[2] + counts[3] >= 1))
+    point = None if counts is None else OperatingPoint(*counts)
+    chosen = {"years": years, "entrants": entrants, "pricing": pricing, "operating_point": point}
+    scenario = Scenario("x", "us", strategy=pair[0], comparator=pair[1], **chosen)
+    assert parse_scenario(scenario_text(scenario)) == scenario
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("strategy: none", "strategy: found 'none'; expected one of single, double, concurrent"),
+        ("strategy: [a]", "strategy: found"),
+        ("comparator: nobody", "comparator: found 'nobody'; expected one of none, single"),
+        ("comparator: concurrent", "comparator: found 'concurrent'; expected another one than the strategy"),
+        ("pricing: free", "pricing: found 'free'; expected one of per_scan, per_year, one_time"),
+        ("years: 0", "years: found 0; expected a whole number from 1 to 10"),
+        ("years: 11", "years: found 11"),
+        ("years: 2.5", "years: found 2.5"),
+        ("years: true", "years: found True"),
+        ("entrants: 0", "entrants: found 0; expected a number above 0"),
+        ("entrants: many", "entrants: found 'many'"),
+        ("entrants: .inf", "entrants: found inf"),
+        ("operating_point: 5", "operating_point: found 5; expected the counts true_positives"),
+        ("operating_point: {true_positives: 5}", "operating_point: found true_positives; expected the counts"),
+        (
+            "operating_point: {true_positives: 5, false_negatives: -1, true_negatives: 1, false_positives: 1}",
+            "operating_point.false_negatives: found -1; expected a count of 0 or more",
+        ),
+        (
+            "operating_point: {true_positives: 0, false_negatives: 0, true_negatives: 1, false_positives: 1}",
+            "operating_point.ai_sensitivity: found no cases",
+        ),
+        (
+            "operating_point: {true_positives: 5, false_negatives: 1, true_negatives: 1, false_positives: 1}\n"
+            "overrides: {ai_sensitivity: 0.9}",
+            "ai_sensitivity: found a value and counts; expected one of them",
+        ),
+    ],
+)
+def test_a_choice_that_breaks_a_rule_is_refused_by_name(lines, words):
+    with pytest.raises(ParameterError, match=re.escape(words)):
+        parse_scenario(f"name: x\nsetting: us\n{lines}\n")
+
+
+def test_a_store_keeps_all_choices(tmp_path):
+    store = ScenarioStore(tmp_path / "s.duckdb")
+    saved = store.save_scenario(WHOLE)
+    assert ScenarioStore(tmp_path / "s.duckdb").load_scenario(saved.id).scenario == WHOLE
+
+
+def test_a_store_from_before_there_were_choices_is_read_and_goes_on(tmp_path):
+    path = tmp_path / "s.duckdb"
+    text = sql("scenarios").replace("    choices VARCHAR,", "    --")
+    assert text != sql("scenarios")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(text)
+        connection.execute(
+            "INSERT INTO scenario_versions VALUES ('old', 1, 'Old', '', 'uk', 4, '{\"uptake\": 0.2}', '1', "
+            "TIMESTAMP '2025-01-01 00:00:00', 'null')"
+        )
+    old = Scenario("Old", "uk", 4, {"uptake": 0.2})
+    store = ScenarioStore(path)
+    assert store.load_scenario("old").scenario == old
+    store.save_scenario(WHOLE, scenario_id="old")
+    again = ScenarioStore(path)
+    assert [found.scenario for found in again.list_versions("old")] == [old, WHOLE]

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from core import data
+from core import data, neighbours
+from core.calibrate import compare
 from core.errors import ConfigError, DataError, ImageError, RunError
 from core.fit import learning_rate
+from core.order import Order, class_names, split
+from core.predictor import softmax
 from core.recipe import load_recipe
 from core.runs import load_run
-from core.train import Order, class_names, resume, split, train
+from core.train import resume, train
 from tests.made_runs import small_recipe, write_data
 
 TOML = """
@@ -51,7 +54,7 @@ def test_a_finished_run_holds_every_file_that_explains_it(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
         "config.json", "environment.json", "split.csv", "history.csv", "model.safetensors", "model.onnx",
-        "predictions.parquet", "metrics.json", "MODEL_CARD.md",
+        "predictions.parquet", "metrics.json", "MODEL_CARD.md", "neighbours.parquet",
     }  # fmt: skip
 
 
@@ -94,6 +97,54 @@ def test_the_metrics_carry_intervals_and_sample_sizes(finished):
     found = load_run(finished).metrics["validation"]
     assert found["n_slices"] == 6 and found["n_groups"] == 3
     assert set(found["balanced_accuracy"]) >= {"value", "low", "high"}
+
+
+def test_the_temperature_is_fitted_to_validation_images_stored_and_used(finished):
+    import pandas as pd
+
+    run = load_run(finished)
+    found, temperature = run.metrics["calibration"], run.config["temperature"]
+    assert (found["scheme"], found["n_slices"], found["n_groups"]) == ("validation", 6, 3)
+    assert temperature == found["temperature"] != 1.0
+    before, after = (found[side]["cross_entropy"] for side in ("before", "after"))
+    assert after["value"] < before["value"]
+    assert set(found["after"]["ece"]) >= {"value", "low", "high"}
+    assert f"A temperature of {temperature:.3f} was fitted to 6 validation slices, 3 groups." in run.card
+    frame = pd.read_parquet(finished / "predictions.parquet")
+    logits, called = (frame[[f"{kind}_{label}" for label in run.labels]].to_numpy() for kind in ("logit", "p"))
+    assert called == pytest.approx(softmax(logits / temperature), abs=1e-6)
+
+
+def test_a_cross_entropy_and_its_interval_follow_from_the_table():
+    import pandas as pd
+
+    logits = np.log([[0.8, 0.2], [0.5, 0.5], [0.1, 0.9], [0.1, 0.9]])
+    frame = pd.DataFrame({"label": ["a", "a", "b", "b"], "group": ["1", "2", "3", "4"]})
+    frame[["logit_a", "logit_b"]] = logits
+    found = compare(frame, ("a", "b"), 1.0)
+    # Classes count alike: the mean of a's mean of -log 0.8 and -log 0.5, and of b's -log 0.9.
+    value = (-(np.log(0.8) + np.log(0.5)) / 2 - np.log(0.9)) / 2
+    low, high = ((-np.log(best) - np.log(0.9)) / 2 for best in (0.8, 0.5))
+    measured = found["before"]["cross_entropy"]
+    assert [measured[end] for end in ("value", "low", "high")] == pytest.approx([value, low, high])
+    assert measured["note"] == "only 2 groups, a rough interval"
+    assert found["before"] == found["after"]
+    alone = compare(frame.iloc[:3], ("a", "b"), 1.0)["before"]["cross_entropy"]
+    assert (alone["low"], alone["high"]) == (None, None) and "fewer than 2 groups" in alone["note"]
+
+
+def test_a_finished_run_can_name_the_training_slices_nearest_to_a_picture(finished):
+    index = neighbours.load(finished)
+    with (finished / "split.csv").open() as file:
+        learned = [row["sha256"] for row in csv.DictReader(file) if row["part"] == "train"]
+    assert sorted(index.slices["sha256"]) == sorted(learned)
+
+
+def test_the_history_has_intervals_that_hold_their_values(finished):
+    with (finished / "history.csv").open() as file:
+        row = list(csv.DictReader(file))[-1]
+    low, value, high = (float(row[f"validation_accuracy{end}"]) for end in ("_low", "", "_high"))
+    assert 0 <= low <= value <= high <= 1
 
 
 def test_the_same_seed_trains_the_same_weights(finished, folder, tmp_path):

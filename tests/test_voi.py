@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, ndtri
 from scipy.stats import norm
+from threadpoolctl import threadpool_info
 
 from market.errors import InputError
-from market.voi import evpi, evppi, population_evpi
+from market.voi import evpi, evppi, known_outcomes, population_evpi
 
 N_SIM = 10_000
 
@@ -320,3 +321,16 @@ def test_a_number_of_blocks_must_be_a_whole_one_within_the_draws(n_blocks):
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match=f"n_blocks: found {n_blocks}"):
         evppi(rng.normal(size=(50, 2)), pd.DataFrame({"x": rng.normal(size=50)}), "strong-oakley", n_blocks)
+
+
+def test_a_busy_machine_does_not_hold_up_the_regressions_as_each_works_on_one_thread(monkeypatch):
+    threads, factor = set(), np.linalg.qr
+
+    def watched(*arguments, **options):
+        threads.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return factor(*arguments, **options)
+
+    monkeypatch.setattr(np.linalg, "qr", watched)
+    x = stratified_normals(300, 2, 1)
+    known_outcomes(x * x[:, ::-1] + x, pd.DataFrame(x, columns=["one", "two"]))
+    assert threads == {1}

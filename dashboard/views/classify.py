@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import RunError
 from core.labels import title
-from dashboard import cards, components, loaders, reading, results, state, viewer
+from dashboard import cards, components, doubts, loaders, reading, results, state, viewer
 from dashboard.components import plain
 from dashboard.loaders import FileRead, Sample
 from dashboard.reading import Source
@@ -153,7 +153,7 @@ actions = components.head(
 )
 samples = loaders.samples()
 try:
-    loaders.predictor(state.run_name())
+    model = loaders.predictor(state.run_name())
     metrics = loaders.run(state.run_name()).metrics
 except RunError as error:
     components.run_message(error)
@@ -170,22 +170,31 @@ results.unread([error for source in files for error in source.errors])
 shown = choose_shown(files)
 if shown:
     index = viewer.current_index(shown)
+    called = shown.readings[index].prediction
     cards.answer(shown, index)
     left, right = st.columns([1, 1], gap="small")
     with left, st.container(border=True):
         viewer.picture_card(shown, index)
     with right:
-        cards.probabilities_card(shown, index)
+        if called.refused:
+            cards.refusal_card(called, model.gate.limit, metrics)
+        else:
+            cards.probabilities_card(shown, index)
         if shown.readings[index].warnings:
             cards.facts_card(shown, index)
-        cards.trust_card(metrics, shown.readings[index].prediction.label)
+        if not called.refused:
+            cards.trust_card(metrics, called.label)
         if not shown.readings[index].warnings:
             cards.facts_card(shown, index)
+    if not called.refused:
+        doubts.doubts_card(shown, index)
     if len(shown.readings) > 1:
         cards.series_card(shown, index)
     copy_link(actions, shown)
 results_part(files, actions)
 st.caption(
-    "**Limits.** A slice is not a patient. The model calls one of its classes for any picture, also for one "
-    "that shows no lung. How it does on scanners that it has not seen stands under Overview."
+    "**Limits.** A slice is not a patient. "
+    + ("The model refuses pictures that look unlike its training slices, and calls" if model.gate else "It calls")
+    + f" one of its classes for {'all others' if model.gate else 'every picture'}, right or wrong. How it does on "
+    "scanners that it has not seen stands under Overview."
 )

@@ -1,22 +1,38 @@
-"""Overview: how good is this model? The least flattering figures first, then what it is and is not."""
-
-import re
+"""Overview: how good is this model, and what is AI reading worth? The least flattering figures first."""
 
 import pandas as pd
 import streamlit as st
 
 from core.errors import RunError
 from core.labels import title
-from dashboard import charts, components, loaders, state
-from dashboard.components import estimate_metric, figure_title, plain
+from dashboard import components, loaders, state
+from dashboard.components import figure_title, plain
+from dashboard.economics import words
+from dashboard.economics.link import DEFAULT
+from dashboard.economics.loaders import PRICE_YEAR
+from dashboard.evidence import loaders as evidence
+from dashboard.measured import forest_card, headline
+from dashboard.versus import loaders as worth_loaders
 
-AUC_HELP = (
-    "Area under the ROC curve, normal against pneumonia or tumour, for slices of a source that was left out "
-    "of training. 0.50 is chance, 1 is a perfect order. Only sources with normal and diseased slices have it."
-)
-BALANCED_HELP = (
-    "Mean of the three classes' shares called correctly, in folds that never separate a group. "
-    "By chance 0.33. Flatters the model: each fold has learned from the same sources."
+DOORS = (
+    (
+        "I build models",
+        "Train a run, watch it, compare it, open the matrix cell where it fails.",
+        "performance",
+        "Where it is right and wrong",
+    ),
+    (
+        "I run a screening service",
+        "What AI changes per 1,000 people, per year, and the most one should pay.",
+        "screening_value",
+        "What it changes for a site",
+    ),
+    (
+        "I weigh the evidence, or invest",
+        "Whether it is worth its cost, how fast it could spread, and how sure that is.",
+        "cost_effectiveness",
+        "Whether it is worth its cost",
+    ),
 )
 
 
@@ -43,68 +59,66 @@ def slices_of(row: pd.Series) -> str:
     return f"{title(row['label']).lower()} slices of {plain(row['source'])}"
 
 
-def headline(metrics: dict) -> None:
-    """Tiles: normal against diseased for each left-out source that has both, then folds of known sources."""
-    left_out = metrics.get("leave_one_source_out") or {}
-    both = {source: result for source, result in left_out.items() if result["diseased_auc"]["value"] is not None}
-    grouped = metrics.get("grouped_validation") or {}
-    tiles = [
-        (f"AUC, {loaders.source_title(source)}", result["diseased_auc"], result, AUC_HELP)
-        for source, result in both.items()
-    ]
-    tiles.append(("Known sources", grouped.get("balanced_accuracy"), grouped, BALANCED_HELP))
-    with st.container(border=True), st.grid(max(2, len(tiles)), min_column_width=140, gap="medium"):
-        for label, estimate, result, help_ in tiles:
-            with st.container(gap="xsmall"):
-                estimate_metric(label, estimate, counted(result), help=help_)
-    st.caption(
-        "AUC: normal against diseased, the source left out of training. Known sources: balanced accuracy of "
-        "the three classes in grouped folds. Grey pills are 95 % intervals, by bootstrap over groups."
-    )
+def doors() -> None:
+    """Where to go, by what one came for."""
+    with st.grid(3, min_column_width=220, gap="small"):
+        for who, text, page, label in DOORS:
+            with st.container(border=True, height="stretch"):
+                st.markdown(f"**{who}**  \n{text}")
+                st.page_link(f"views/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
-def counted(result: dict) -> str:
-    """As in "304 slices, 74 groups"; nothing where nothing was counted."""
-    if "n_slices" not in result:
-        return ""
-    return f"{result['n_slices']:,} slices, {result['n_groups']:,} groups"
-
-
-def forest_card(table: pd.DataFrame) -> None:
-    """Every left-out source and class with its interval."""
+def worth() -> None:
+    """What AI reading changes in money and time, in the scenario that nobody has touched."""
+    found = worth_loaders.outputs(DEFAULT)
+    low, high = worth_loaders.spread(found.drawn["inc_cost"])
+    size, more = words.money(abs(found.base["inc_cost"]), found.currency), "more" if low > 0 else "less"
+    sentence = f"Read with AI alongside, a person's screening costs {size} {more}"
+    if low <= 0 <= high:
+        sentence = "Whether reading with AI alongside costs more or less cannot be told"
     with st.container(border=True, height="stretch"):
-        if table.empty:
-            figure_title("Left-out sources are not measured", "This run has no leave-one-source-out results")
-            return
-        below = table[table["value"] < 0.5]
-        sentence = f"All {len(table)} groups of slices are called right more often than not"
-        if len(below):
-            names = [f"{title(row.label).lower()} slices of {row.source}" for row in below.itertuples()]
-            sentence = f"Most {plain(' and '.join(names))} are called wrong"
         figure_title(
             sentence,
-            "Share of slices called correctly, the source left out of training; whiskers: 95 %",
+            f"United States, {words.money_line(found.currency, PRICE_YEAR)}, over a lifetime, against one reader; "
+            f"pills: 95 % of {worth_loaders.DRAWS} draws",
         )
-        named = table.assign(
-            name=[f"{row.source}, {title(row.label).lower()}" for row in table.itertuples()],
-        )
-        st.altair_chart(
-            charts.forest(named),
-            width="stretch",
-            alt="Dot plot with intervals: " + "; ".join(named["name"] + " " + named["words"]),
+        with st.grid(3, min_column_width=140, gap="medium"):
+            for label, name, say in (
+                ("Cost a person", "inc_cost", lambda value: words.money(value, found.currency, True)),
+                ("Net benefit", "inc_nmb", lambda value: words.money(value, found.currency, True)),
+            ):
+                st.metric(
+                    label,
+                    say(found.base[name]),
+                    delta=words.range_words(*worth_loaders.spread(found.drawn[name]), say),
+                    delta_color="off",
+                    delta_arrow="off",
+                )
+            st.metric(
+                "Reader hours",
+                words.per_1000(found.base["reader_hours"]),
+                delta="per 1,000 people",
+                delta_color="off",
+                delta_arrow="off",
+                help="Base values, over all screens of a lifetime. This frees capacity, not cash.",
+            )
+        st.caption(
+            "Nothing of this uses the model run above: slice-level accuracy on a curated set is not screening "
+            "accuracy. The AI here is that of published screening studies."
         )
 
 
-def what_it_is(metrics: dict) -> None:
+def what_it_is(metrics: dict, refuses: bool) -> None:
     """What this is, what it is not, and how much of each source it was measured on."""
     with st.container(border=True, height="stretch"):
         figure_title("What it is, and what it is not", "Read this before any figure")
         st.markdown(
             "**It is** a small network (MobileNetV2) that calls one lung CT slice normal, pneumonia or lung "
-            "tumour, shows what spoke for the call, and comes with its recipe and its measurements.\n\n"
+            "tumour, shows what spoke for the call, and comes with its recipe and its measurements."
+            f"{' It refuses pictures that are unlike those it learned from.' if refuses else ''}\n\n"
             "**It is not** a medical device or a reader of scans. It sees one slice, not a patient; it knows "
-            "three classes and calls one of them whatever the picture shows; and no source it learned from "
-            "holds all three, so part of a class may be the look of a source."
+            "three classes and calls one of them for every lung slice, whatever else there is to see; and no "
+            "source it learned from holds all three, so part of a class may be the look of a source."
         )
         left_out = metrics.get("leave_one_source_out") or {}
         if left_out:
@@ -120,14 +134,8 @@ def what_it_is(metrics: dict) -> None:
             )
 
 
-def card(text: str) -> str:
-    """A model card's Markdown without its title and with headings a level lower: one h1 a page."""
-    body = re.sub(r"\A\s*#\s[^\n]*\n", "", text)
-    return re.sub(r"^(#{1,5})(?=\s)", r"#\1", body, flags=re.MULTILINE)
-
-
 with components.head(
-    "How good is this model?",
+    "How good is this model, and what would it be worth?",
     "LungLens calls a lung CT slice normal, pneumonia or lung tumour. These are the measurements of "
     f"run {plain(state.run_name())}, least flattering first.",
 ):
@@ -135,6 +143,7 @@ with components.head(
         st.switch_page("views/classify.py")
 try:
     run = loaders.run(state.run_name())
+    opened = evidence.run_gate(run)
 except RunError as error:
     components.run_message(error)
     st.stop()
@@ -142,10 +151,13 @@ except RunError as error:
 table = loaders.left_out_table(run.metrics)
 answer(table, run.metrics)
 headline(run.metrics)
+doors()
 left, right = st.columns([7, 5], gap="small")
 with left:
     forest_card(table)
 with right:
-    what_it_is(run.metrics)
-with st.expander("Model card: data, training, all results, limits", icon=":material/fact_check:"):
-    st.markdown(card(run.card))
+    what_it_is(run.metrics, opened is not None)
+worth()
+st.page_link(
+    "views/model_card.py", label="Model card: data, training, all results, limits", icon=":material/fact_check:"
+)

@@ -1,13 +1,21 @@
 -- One row per level (TAM, SAM, SOM): its size, the factors it multiplies, the published band beside it.
 -- Reads market_factors (MarketSize.table) and parameter_values (id, value: the values in use, as the band is
 -- derived and has no staged value); the band is worldwide and no part of the size.
-WITH levels AS (
+-- The size is the running product at the level's last factor, not multiplied anew: in another order of factors the
+-- last digit is another one.
+WITH placed AS (
+    SELECT *, row_number() OVER () AS place FROM market_factors
+),
+levels AS (
     SELECT
         level,
-        list_position(['TAM', 'SAM', 'SOM'], level) AS position,
-        product(value) AS factor,
-        string_agg(factor || ' ' || printf('%.6g', value), ' x ') AS factors
-    FROM market_factors
+        max(place) AS position,
+        arg_max(product, place) AS size,
+        string_agg(
+            factor || ' ' || CASE WHEN value >= 1e5 THEN format('{:,.0f}', value) ELSE printf('%.6g', value) END,
+            ' x ' ORDER BY place
+        ) AS factors
+    FROM placed
     GROUP BY level
 ),
 band AS (
@@ -18,7 +26,7 @@ band AS (
 )
 SELECT
     levels.level,
-    product(levels.factor) OVER (ORDER BY levels.position) AS size,
+    levels.size,
     levels.factors,
     band.top_down_low,
     band.top_down_high,

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS scenario_versions (
     engine_version VARCHAR NOT NULL,
     created TIMESTAMP NOT NULL,  -- UTC
     results VARCHAR,             -- JSON
+    choices VARCHAR,             -- JSON object, field -> value; null in versions older than this column
     PRIMARY KEY (id, version)
 );
 CREATE TABLE IF NOT EXISTS scenario_deletions (

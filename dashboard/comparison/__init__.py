@@ -1,0 +1,1 @@
+"""The parts of the page Runs: its link, what it asks of core, its figures, tables and sentences."""

@@ -1,0 +1,1 @@
+"""What the pages Paper and Model card ask of core."""

@@ -1,0 +1,1 @@
+"""Train: choose a training, see what it will do, start it, watch it."""
