@@ -76,10 +76,15 @@ def fill(page: Page, label: str, value: str) -> None:
 
 def choose_small_training(page: Page) -> None:
     data = page.get_by_role("combobox", name="Data")
+    phantoms = page.get_by_text("Phantoms of each class", exact=True)
+    expect(phantoms).to_be_visible()
+    epochs = page.get_by_label("Epochs", exact=True).element_handle()
     data.press("Backspace")
     data.fill("drawn")
     page.get_by_role("option", name="drawn").click()
     data.press("Escape")
+    expect(phantoms).to_have_count(0)
+    assert epochs.evaluate("box => box.isConnected"), "a number being typed is lost when other data are chosen"
     for label, value in (("Epochs", str(EPOCHS)), ("Batch size", "4"), ("Kept for validation, % of groups", "50")):
         fill(page, label, value)
     fill(page, "Name", NAME)

@@ -91,9 +91,10 @@ def choose() -> Chosen:
         help="Folders below the one that LUNGLENS_DATA names (else data/images): each with a manifest.csv, or with "
         "train/CLASS and test/CLASS. Phantoms are drawn by formula; they show how training works, nothing more.",
     )
+    phantoms = st.container()  # there even when empty: what follows keeps its place, and what is being typed there
     per_class = PHANTOM_COUNTS[1]
     if PHANTOMS in picked:
-        per_class = st.segmented_control(
+        per_class = phantoms.segmented_control(
             "Phantoms of each class",
             PHANTOM_COUNTS,
             default=per_class,
@@ -142,8 +143,9 @@ def _weights() -> str:
         help="ImageNet: torchvision's, fetched once (needs internet the first time). Files: those in the folder "
         "that LUNGLENS_WEIGHTS names (else data/weights). From none, a network needs far more images and epochs.",
     )
+    path = st.container()  # for the same reason
     if chosen == TYPED:
-        typed = st.text_input(
+        typed = path.text_input(
             "Path of the weights", key="weights_file", placeholder="folder/weights.pth", bind="query-params"
         )
         return loaders.check_weights(typed.strip())
