@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import ImageError, LungLensError
+from core.errors import ConfigError, ImageError, LungLensError
 
 if TYPE_CHECKING:
     from core.order import Request
@@ -268,21 +268,37 @@ def _robustness(options: argparse.Namespace) -> int:
 
 
 def _add_paper(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("reproduce-paper", help="the paper's recipe on the X-ray set that its digits fit")
-    command.add_argument("--data", type=Path, metavar="DIR", required=True, help="the set of 251 and 66 X-rays")
+    command = commands.add_parser(
+        "reproduce-paper", help="what the paper's recipe gives on X-rays and on CT slices"
+    )
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="the set of 251 and 66 X-rays that its digits fit; five seeds"
+    )
+    command.add_argument(
+        "--ct", nargs="+", type=Path, metavar="DIR", help="folders of CT slices, one a source; five seeds, hours"
+    )
     command.add_argument("--weights", default="imagenet", help="start weights (default: imagenet)")
-    command.add_argument("--seeds", type=int, default=5, help="trainings, for an interval (default: 5)")
-    command.add_argument("--keep", action="store_true", help="put the result where the page Paper reads it")
+    command.add_argument("--seeds", type=int, help="another number of trainings")
+    command.add_argument("--keep", action="store_true", help="put the results where the page Paper reads them")
     command.set_defaults(command=_paper)
 
 
 def _paper(options: argparse.Namespace) -> int:
-    from core.paper import keep, reproduce
+    from core import paper, paper_ct
 
-    with _progress("seed") as tell:
-        found = reproduce(options.data, options.weights, options.seeds, tell)
-    if options.keep:
-        keep(found)
+    if not options.data and not options.ct:
+        raise ConfigError(
+            "reproduce-paper", "neither --data nor --ct", "the folder of X-rays, those of CT slices, or both"
+        )
+    found = {}
+    parts = (("xray", paper, options.data, paper.RESULTS), ("ct", paper_ct, options.ct, paper.CT_RESULTS))
+    for name, module, folders, path in parts:
+        if folders:
+            with _progress("seed") as tell:
+                seeds = module.SEEDS if options.seeds is None else options.seeds
+                found[name] = module.reproduce(folders, options.weights, seeds, tell=tell)
+            if options.keep:
+                paper.keep(found[name], path)
     _print_json(found)
     return 0
 

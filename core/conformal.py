@@ -77,10 +77,11 @@ def _threshold(ascending: np.ndarray, coverage: float) -> float:
 
 
 def coverage_by(scored: Scored, found: Thresholds, column: str = "source") -> dict[str, dict]:
-    """{value: {"held", "single", "size"}} of slices by a column of their table.
+    """{value: {"held", "single", "right", "size"}} of slices by a column of their table.
 
     held    share of the slices whose set holds the true class, with interval by groups (core.gate.share_of_groups)
-    single  share of the sets with one class, the same
+    single  share of the sets with one class, the same: the others are where the run abstains
+    right   share of those with one class that hold the true one; None where there are none
     size    mean number of classes in a set
     """
     sets = found.sets(scored.probabilities)
@@ -104,8 +105,10 @@ def left_out(known: Scored, new: Scored, coverage: float = DEFAULT) -> dict[str,
 
 def _counted(sets: np.ndarray, held: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> dict:
     size = sets[chosen].sum(axis=1)
+    alone = chosen & (sets.sum(axis=1) == 1)
     return {
         "held": gate.share_of_groups(held[chosen], groups[chosen]),
         "single": gate.share_of_groups(size == 1, groups[chosen]),
+        "right": gate.share_of_groups(held[alone], groups[alone]) if alone.any() else None,
         "size": float(size.mean()),
     }

@@ -266,12 +266,12 @@ def _out_of_fold(path, order, table, labels, scheme, folds) -> tuple[np.ndarray,
 def _distances(model, views, learned, out, groups, seed) -> np.ndarray:
     """(len(out),) distances of the slices `out` from those that the network learned from.
 
-    Infinite where no lung field is found, which is refused whatever the distance; NaN without a gate.
+    Infinite for slices without lungs (core.gate), which are refused whatever the distance; NaN without a gate.
     """
     opened = gate.fit(predict_context(model, views.plain[learned]), groups[learned], seed)
     if opened is None:
         return np.full(len(out), np.nan)
-    no_lungs = [views.wide[row].lung_found is False for row in out]
+    no_lungs = [gate.without_lungs(views.wide[row]) is not None for row in out]
     return np.where(no_lungs, np.inf, opened.distance(predict_context(model, views.plain[out])))
 
 

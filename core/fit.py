@@ -73,7 +73,6 @@ class Trainer:
             block.requires_grad_(False)
         self.optimizer = _optimizer(self.model, self.recipe)
         self.average = copy.deepcopy(self.model.state_dict()) if self.recipe.average else None
-        self.low_precision = self.recipe.fast and _has_bfloat16()
         if self.recipe.fast:
             self.model.to(memory_format=torch.channels_last)
 
@@ -144,7 +143,7 @@ class Trainer:
         for step, batch in enumerate(batches):
             rate = self._set_rate(step)
             targets = torch.from_numpy(classes[step])
-            with self._precision():
+            with in_precision(self.recipe.fast):
                 logits = self._logits(torch.from_numpy(batch).float(), step)
             loss = functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
             self.optimizer.zero_grad()
@@ -178,7 +177,7 @@ class Trainer:
         tally = Tally(int(data.targets.max()) + 1)
         with self._evaluated_weights():
             for part in batches_of(data.validation):
-                with torch.inference_mode(), self._precision():
+                with torch.inference_mode(), in_precision(self.recipe.fast):
                     logits = self.model(torch.from_numpy(data.views.plain_batch(part)).float())
                 targets = torch.from_numpy(data.targets[part])
                 tally.add(functional.cross_entropy(logits.float(), targets).item(), logits, targets)
@@ -235,9 +234,6 @@ class Trainer:
             group["lr"] = rate * group["factor"]
         return rate
 
-    def _precision(self) -> contextlib.AbstractContextManager:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.low_precision)
-
 
 class Tally:
     """Loss, accuracy and balanced accuracy over the batches of an epoch."""
@@ -282,37 +278,36 @@ def mix_style(features: Tensor, rng: np.random.Generator) -> Tensor:
     return (features - mean) / std * mixed_std + share * mean + (1 - share) * mean[other]
 
 
-def predict_logits(model: Classifier, pictures: np.ndarray) -> np.ndarray:
-    """(n, size, size) uint8 -> logits (n, classes) float32, in full precision."""
-    model.eval()
-    with torch.inference_mode():
-        parts = [
-            model(torch.from_numpy(pictures[part][:, None]).float())
-            for part in batches_of(np.arange(len(pictures)))
-        ]
-    return torch.cat(parts).numpy()
+def predict_logits(model: Classifier, pictures: np.ndarray, fast: bool = False) -> np.ndarray:
+    """(n, size, size) -> logits (n, classes) float32; `fast` as `in_precision` has it, else in full precision."""
+    return _predict(model, pictures, model, fast)
 
 
-def predict_features(model: Classifier, pictures: np.ndarray) -> np.ndarray:
-    """(n, size, size) uint8 -> the pooled features (n, channels) float32 that the head reads."""
-    model.eval()
-    with torch.inference_mode():
-        parts = [
-            model.features(model.normalise(torch.from_numpy(pictures[part][:, None]).float())).mean((2, 3))
-            for part in batches_of(np.arange(len(pictures)))
-        ]
-    return torch.cat(parts).numpy()
+def predict_features(model: Classifier, pictures: np.ndarray, fast: bool = False) -> np.ndarray:
+    """(n, size, size) -> the pooled features (n, channels) float32 that the head reads."""
+    return _predict(model, pictures, lambda images: model.features(model.normalise(images)).mean((2, 3)), fast)
 
 
 def predict_context(model: Classifier, pictures: np.ndarray) -> np.ndarray:
-    """(n, size, size) uint8 -> (n, d) float32, what core.gate looks at."""
+    """(n, size, size) -> (n, d) float32, what core.gate looks at."""
+    return _predict(model, pictures, model.context, fast=False)
+
+
+def _predict(model: Classifier, pictures: np.ndarray, read: Callable[[Tensor], Tensor], fast: bool) -> np.ndarray:
     model.eval()
-    with torch.inference_mode():
+    if fast:
+        model.to(memory_format=torch.channels_last)
+    with torch.inference_mode(), in_precision(fast):
         parts = [
-            model.context(torch.from_numpy(pictures[part][:, None]).float())
+            read(torch.from_numpy(pictures[part][:, None]).float()).float()
             for part in batches_of(np.arange(len(pictures)))
         ]
     return torch.cat(parts).numpy()
+
+
+def in_precision(fast: bool) -> contextlib.AbstractContextManager:
+    """Inside, layers compute in bfloat16 where `fast` is wished and the processor multiplies that itself."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast and _has_bfloat16())
 
 
 def batches_of(indices: np.ndarray) -> list[np.ndarray]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "evidence" / "paper.json"
 """What `reproduce` found, as shipped."""
 
+CT_RESULTS = RESULTS.with_name("paper_ct.json")
+"""What core.paper_ct.reproduce found."""
+
 COMMAND = "python -m core reproduce-paper --data DIR --weights FILE"
 SEEDS = 5
 TRAIN, TEST = 251, 66
@@ -97,7 +100,11 @@ def reproduce(
         "seeds": list(range(seeds)),
         "history": [run["history"] for run in runs],
         "accuracy": {
-            part: {"words": words, "images": len(rows[part]), **_mean([run["accuracy"][part] for run in runs])}
+            part: {
+                "words": words,
+                "images": len(rows[part]),
+                **mean_of_seeds([run["accuracy"][part] for run in runs]),
+            }
             for part, words in PARTS.items()
         },
         "report": runs[0]["report"],
@@ -165,11 +172,13 @@ def _report(called: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> d
     }
 
 
-def _mean(values: Sequence[float]) -> dict[str, Any]:
-    """The mean over seeds with its 95 % interval by Student's distribution, within 0 and 1."""
+def mean_of_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """The mean over seeds with its 95 % interval by Student's distribution, within 0 and 1; none for one seed."""
     from scipy.stats import t
 
     mean, n = float(np.mean(values)), len(values)
-    reach = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    found = metrics.estimate(mean, max(0.0, mean - reach), min(1.0, mean + reach), n)
+    found = metrics.Estimate(mean, None, None, "one seed, no interval")
+    if n > 1:
+        reach = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+        found = metrics.estimate(mean, max(0.0, mean - reach), min(1.0, mean + reach), n)
     return {"by_seed": [float(value) for value in values], **dataclasses.asdict(found)}

@@ -83,7 +83,8 @@ class Prepared:
 
     `lung_found` is None where no lung field is looked for. `inner` is (top, left, height, width), in pixels of
     `image`, of what is shown without reach: all of it where there is none. `lungs` is a mask like `image`, 1
-    where the lungs lie: only of pictures with reach, and only where a lung field was found.
+    where the lungs lie: only of pictures with reach, and only where a lung field was found. `aspect` is the width
+    of the lung field by its height, None without one.
     """
 
     image: np.ndarray
@@ -92,6 +93,7 @@ class Prepared:
     inner: tuple[float, float, float, float]
     warnings: tuple[str, ...] = ()
     lungs: np.ndarray | None = None
+    aspect: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +152,8 @@ def _prepare_lung(slice_: Slice, config: PreprocessConfig, reach: float) -> Prep
         inner.width * per_column,
     )
     lungs = _lungs_in(field, slice_.pixels.shape, box, rows, columns) if reach else None
-    return Prepared(_resize(grey, rows, columns), box, True, shown, lungs=lungs)
+    aspect = field.box.width / field.box.height
+    return Prepared(_resize(grey, rows, columns), box, True, shown, lungs=lungs, aspect=aspect)
 
 
 def lungs_in(slice_: Slice, prepared: Prepared) -> np.ndarray | None:

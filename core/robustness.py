@@ -70,7 +70,7 @@ def measure(
         for kind, (_, steps) in STEPS.items():
             for place, step in enumerate(steps if len(own) else ()):
                 worse = changed(kind, step, plain[own], fold.model, targets[rows[own]])
-                found[kind][place, own] = softmax(predict_logits(fold.model, worse) / temperature)
+                found[kind][place, own] = softmax(predict_logits(fold.model, worse, fast=True) / temperature)
         tell(done + 1, len(folds))
     groups = table["group"].iloc[rows].tolist()
 
@@ -135,7 +135,7 @@ def _against(model: "Classifier", pictures: np.ndarray, targets: np.ndarray, siz
     import torch
     from torch.nn import functional
 
-    from core.fit import batches_of
+    from core.fit import batches_of, in_precision
 
     moved, reach = [], size if steps == 1 else 2.5 * size / steps
     for part in batches_of(np.arange(len(pictures))):
@@ -143,7 +143,9 @@ def _against(model: "Classifier", pictures: np.ndarray, targets: np.ndarray, siz
         truth, now = torch.from_numpy(targets[part]), start.clone()
         for _ in range(steps):
             now.requires_grad_(True)
-            loss = functional.cross_entropy(model(now), truth, reduction="sum")
+            with in_precision(fast=True):
+                logits = model(now)
+            loss = functional.cross_entropy(logits.float(), truth, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, now)
             now = now.detach() + reach * gradient.sign()
             now = torch.clamp(torch.minimum(torch.maximum(now, start - size), start + size), 0, 255)

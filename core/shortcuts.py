@@ -193,7 +193,7 @@ def _features(model, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     from core.fit import predict_features
 
-    features = predict_features(model, pictures)
+    features = predict_features(model, pictures, fast=True)
     with torch.inference_mode():
         return features, model.head(torch.from_numpy(features)).numpy()
 

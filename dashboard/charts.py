@@ -271,15 +271,26 @@ def published_curves(history: pd.DataFrame, published: pd.DataFrame) -> alt.Laye
 
 
 def decline(table: pd.DataFrame, axis_title: str, chance: float) -> alt.LayerChart:
-    """A share by the step of a change, with its 95 % band and chance; `table` has step, value, low, high, words."""
+    """A share by the step of a change, with its 95 % band and chance: a line a recipe, the second one dashed.
+
+    `table` has recipe, step, value, low, high, words.
+    """
+    recipes = table["recipe"].unique().tolist()
     x = alt.X("step:Q", axis=alt.Axis(title=axis_title, grid=False, tickCount=5, titleFontWeight="normal"))
     scale = alt.Scale(domain=[0, 1])
     y = alt.Y("value:Q", scale=scale, axis=alt.Axis(values=[0, 0.5, 1], format=".2~f", title=None))
-    base = alt.Chart(table)
+    base = alt.Chart(table).encode(detail="recipe:N")
+    dash = alt.StrokeDash("recipe:N", scale=alt.Scale(domain=recipes, range=[[1, 0], [5, 3]]), legend=None)
+    shape = alt.Shape("recipe:N", scale=alt.Scale(domain=recipes, range=["circle", "square"]), legend=None)
     band = base.mark_area(opacity=0.2, color=INK).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")
-    line = base.mark_line(color=INK, strokeWidth=2).encode(x=x, y=y)
+    line = base.mark_line(color=INK, strokeWidth=2).encode(x=x, y=y, strokeDash=dash)
+    tooltip = [
+        alt.Tooltip("recipe:N", title="Recipe"),
+        alt.Tooltip("step:Q", title="Step"),
+        alt.Tooltip("words:N", title="Balanced accuracy"),
+    ]
     points = base.mark_point(filled=True, size=40, color=INK, opacity=1).encode(
-        x=x, y=y, tooltip=[alt.Tooltip("step:Q", title="Step"), alt.Tooltip("words:N", title="Balanced accuracy")]
+        x=x, y=y, shape=shape, tooltip=tooltip
     )
-    rule = alt.Chart(pd.DataFrame({"value": [chance]})).mark_rule(color=INK, strokeDash=[3, 3]).encode(y=y)
+    rule = alt.Chart(pd.DataFrame({"value": [chance]})).mark_rule(color=INK, strokeDash=[1, 3]).encode(y=y)
     return alt.layer(band, rule, line, points).properties(height=140)

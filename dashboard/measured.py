@@ -1,6 +1,7 @@
 """What a run measured of itself, as Overview and Model card show it: the least flattering figures first."""
 
 import re
+from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
@@ -69,6 +70,32 @@ def forest_card(table: pd.DataFrame) -> None:
             width="stretch",
             alt="Dot plot with intervals: " + "; ".join(named["name"] + " " + named["words"]),
         )
+
+
+def robustness_table(found: Mapping[str, dict]) -> pd.DataFrame:
+    """One row per recipe, change and step: recipe, change, step, value, low, high, words.
+
+    `found` has for each recipe's name what `core robustness` found.
+    """
+    rows = [
+        (recipe, one["words"], step, value["value"], value["low"], value["high"], loaders.estimate_words(value))
+        for recipe, measured in found.items()
+        for one in measured["kinds"].values()
+        for step, value in zip(one["steps"], one["balanced_accuracy"], strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["recipe", "change", "step", "value", "low", "high", "words"])
+
+
+def declines(table: pd.DataFrame, chance: float) -> None:
+    """A small chart for each change of `robustness_table`."""
+    with st.grid(4, min_column_width=200, gap="small"):
+        for change, part in table.groupby("change", sort=False):
+            with st.container(gap=None):
+                name, _, unit = change.partition(", ")
+                st.markdown(f":small[**{name[0].upper()}{name[1:]}**]")
+                told = "; ".join(f"{row.recipe}, {row.step:g}: {row.words}" for row in part.itertuples())
+                chart = charts.decline(part, unit, chance)
+                st.altair_chart(chart, width="stretch", alt=f"Line chart, {change}: {told}")
 
 
 def card_body(text: str) -> str:

@@ -78,6 +78,16 @@ def test_coverage_is_counted_by_a_column():
         assert numbers["held"]["slices"] == len(rows)
         assert numbers["single"]["value"] == pytest.approx(np.mean([len(one) == 1 for one in sets]))
         assert numbers["size"] == pytest.approx(np.mean([len(one) for one in sets]))
+        answered = [hit for one, hit in zip(sets, right, strict=True) if len(one) == 1]
+        assert numbers["right"]["value"] == pytest.approx(np.mean(answered))
+        assert numbers["right"]["slices"] == len(answered)
+
+
+def test_a_source_without_a_set_of_one_class_answers_nothing():
+    scored = made_scores()
+    everything = conformal.Thresholds(scored.labels, 0.9, np.zeros(3), np.full(3, 9))
+    counted = conformal.coverage_by(scored, everything)
+    assert all(numbers["right"] is None and numbers["single"]["value"] == 0 for numbers in counted.values())
 
 
 def test_thresholds_for_a_left_out_source_have_not_seen_it():

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core import runs
+from core import conformal, runs
+from core.runs import load_run
+from core.scored import load_scored
 from dashboard import loaders
 from tests.pages import control
 
@@ -264,7 +266,14 @@ def test_a_visitor_sets_how_often_the_set_is_to_hold_the_true_class():
         unsure = any("Unsure:" in item for item in answers(app))
         assert unsure is (sizes[share] > 1)
     assert 1 <= sizes[0.8] <= sizes[0.99] <= 3
-    assert "On sources left out of training" in words(app)
+    assert "on sources left out of training" in words(app)
+    table = next(item.value for item in app.table if "Left-out source" in item.value)
+    kept = conformal.left_out(load_scored(load_run(), "group"), load_scored(load_run(), "source"), 0.99)
+    for row, one in zip(table.itertuples(index=False), kept.values(), strict=True):
+        assert row[1].startswith(f"{one['held']['value']:.2f} (") and row[1].endswith(
+            f" of {one['held']['slices']}"
+        )
+        assert row[3] == "none" or row[3].endswith(f" of {one['right']['slices']}")
 
 
 def test_the_checks_of_an_answer_are_counted_and_small_changes_tried():

@@ -162,6 +162,17 @@ def test_a_picture_with_much_colour_is_refused_and_one_with_letters_drawn_in_is_
     assert found.refused.endswith("% of its pixels are coloured; a CT slice is grey.")
 
 
+def test_a_lung_field_taller_than_wide_is_refused(demo):
+    import cv2
+
+    made = phantom("normal", 31).slice
+    height, width = made.pixels.shape
+    for share, refused in ((1.0, False), (0.8, False), (0.5, True)):
+        narrow = cv2.resize(made.pixels.astype(np.float32), (round(share * width), height))
+        (found,) = demo.predict([Slice(narrow, "hu", "narrow")])
+        assert (found.refused == gate.TALL) is refused, share
+
+
 def test_the_command_line_says_why_there_is_no_answer(capsys, tmp_path):
     (tmp_path / "noise.png").write_bytes(png(made_pictures()["noise"]))
     assert main(["predict", str(tmp_path / "noise.png")]) == 0

@@ -13,6 +13,11 @@ def paper_results() -> dict[str, Any]:
     return paper.kept()
 
 
+def paper_ct_results() -> dict[str, Any]:
+    """What the paper's recipe gave on CT slices; the rest as `paper_results`."""
+    return paper.kept(paper.CT_RESULTS)
+
+
 def fractions(printed: Sequence[str]) -> list[int]:
     """Numbers of images that fit all of these printed accuracies."""
     return paper.fractions(printed)

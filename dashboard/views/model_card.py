@@ -11,7 +11,7 @@ from dashboard.components import figure_title, plain
 from dashboard.evidence import loaders as evidence
 from dashboard.figure import downloads
 from dashboard.loaders import source_title
-from dashboard.measured import card_body, forest_card, headline
+from dashboard.measured import card_body, declines, forest_card, headline, robustness_table
 
 MADE = "`python -m core shortcuts --run RUN --data DIR... --keep` measures it, after a cross-validation."
 KINDS = {"network": "network", "probe": "probe"}
@@ -109,37 +109,17 @@ def robustness_card(found: dict | None, chance: float) -> None:
             figure_title("How accuracy falls as pictures get worse is not measured", "")
             st.markdown("`python -m core robustness --run RUN --data DIR... --keep` measures it.")
             return
-        table = robustness_table(found)
+        table = robustness_table({"this run": found})
         worst = table.loc[table.groupby("change")["value"].idxmin()].sort_values("value").iloc[0]
         first = table[table["change"] == worst["change"]].iloc[0]
         falls = f"from {first['value']:.2f} to {worst['value']:.2f}, by {worst['change'].partition(',')[0]}"
         figure_title(
             f"It falls most, {falls}" if worst["value"] < first["value"] else "It falls by none of these changes",
             f"Balanced accuracy of {found['slices']:,} slices, each shown to a network that had not seen its "
-            f"group, by the size of a change; band: 95 %; dashed: chance, {chance:.2f}",
+            f"group, by the size of a change; band: 95 %; dotted: chance, {chance:.2f}",
         )
-        with st.grid(4, min_column_width=200, gap="small"):
-            for change, part in table.groupby("change", sort=False):
-                with st.container(gap=None):
-                    name, _, unit = change.partition(", ")
-                    st.markdown(f":small[**{name[0].upper()}{name[1:]}**]")
-                    st.altair_chart(
-                        charts.decline(part, unit, chance),
-                        width="stretch",
-                        alt=f"Line chart, {change}: "
-                        + "; ".join(f"{row.step:g}: {row.words}" for row in part.itertuples()),
-                    )
+        declines(table, chance)
         downloads("robustness", table)
-
-
-def robustness_table(found: dict) -> pd.DataFrame:
-    """One row per change and step: change, step, value, low, high, words."""
-    rows = [
-        (one["words"], step, value["value"], value["low"], value["high"], loaders.estimate_words(value))
-        for one in found["kinds"].values()
-        for step, value in zip(one["steps"], one["balanced_accuracy"], strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["change", "step", "value", "low", "high", "words"])
 
 
 def refusal_card(found: dict | None, opened: Gate | None) -> None:
