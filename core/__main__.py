@@ -251,7 +251,7 @@ def _add_robustness(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("robustness", help="how a run's accuracy falls as pictures get worse")
     command.add_argument("--run", required=True, help="a run after cross-validate --scheme group")
     command.add_argument("--data", nargs="+", metavar="DIR", required=True, help="the run's data folders")
-    command.add_argument("--sample", type=int, default=400, help="slices to measure on (default: 400)")
+    command.add_argument("--sample", type=int, default=300, help="slices to measure on (default: 300)")
     command.add_argument("--keep", action="store_true", help="put the result into the run and its model card")
     command.set_defaults(command=_robustness)
 
