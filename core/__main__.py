@@ -62,6 +62,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)")
     command.add_argument("--weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
+    command.add_argument("--backbone", metavar="NAME", help="instead of the recipe's, e.g. resnet18")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument("--batch-size", type=int, help="instead of the recipe's")
     command.add_argument("--learning-rate", type=float, help="instead of the recipe's")
