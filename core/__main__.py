@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_cross_validate(commands)
+    _add_ensemble(commands)
     _add_neighbours(commands)
     _add_refusals(commands)
     _add_shortcuts(commands)
@@ -198,6 +199,22 @@ def _cross_validate(options: argparse.Namespace) -> int:
 
     folders = [Path(folder) for folder in options.data]
     _print_json(cross_validate(options.run, folders, options.weights, options.scheme, options.folds))
+    return 0
+
+
+def _add_ensemble(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("ensemble", help="a run whose probabilities are the mean of those of others")
+    command.add_argument("runs", nargs="+", metavar="RUN", help="its members; the first has the say on refusing")
+    command.add_argument("--name", required=True, dest="as_name", help="what the ensemble is called")
+    command.set_defaults(command=_ensemble)
+
+
+def _ensemble(options: argparse.Namespace) -> int:
+    from core.ensemble import make
+
+    path, measured = make(options.runs, options.as_name)
+    told = f"measured anew: {', '.join(measured)}" if measured else "nothing that all members were tested on alike"
+    print(f"ensemble {path.name} is made, its networks stay with its members; {told}: {path}")
     return 0
 
 
