@@ -57,8 +57,8 @@ def cross_validate(
     _, source = new_model(order, len(labels))
     if source["sha256"] != run.config["weights"]["sha256"]:
         raise ConfigError("weights", str(source["name"]), f"the run's: {run.config['weights']['name']}")
-    folds = _folds(table, scheme, n_folds, seed)
-    logits, distances = _out_of_fold(run.path, order, table, labels, scheme, folds)
+    folds = folds_of(table, scheme, n_folds, seed)
+    logits, distances = out_of_fold(run.path, order, table, labels, scheme, folds)
     frame = predictions(table, labels, logits, scheme).assign(**{gate.COLUMN: distances})
     results = store(run.path, frame, scheme, int(folds.max()) + 1)
     for done in run.path.glob(f"fold_{scheme}_*.npz"):
@@ -101,7 +101,7 @@ def fold_networks(run: Run, table: "pd.DataFrame", scheme: str = "group") -> Ite
         expected = f"a run after: python -m core cross-validate --run {run.name} --scheme {scheme} --data DIR..."
         raise RunError(f"{run.name}: {FOLDS}", "no networks of its folds", expected)
     order = Order(run.name, (), recipe, "none", run.config["seed"])
-    folds = _folds(table, scheme, count, order.seed)
+    folds = folds_of(table, scheme, count, order.seed)
     for fold, file in enumerate(files):
         model, _ = new_model(order, len(run.labels))
         try:
@@ -236,7 +236,8 @@ def _gate(path: Path, frame: "pd.DataFrame", before: dict[str, Any] | None) -> d
     return {"gate": {"limit": limit, "passed": passed} | outside}
 
 
-def _folds(table: "pd.DataFrame", scheme: str, n_folds: int, seed: int) -> np.ndarray:
+def folds_of(table: "pd.DataFrame", scheme: str, n_folds: int, seed: int) -> np.ndarray:
+    """(n,) the fold of each slice, by its group or by its source. DataError where there are too few."""
     if scheme == "group":
         return data.grouped_folds(table, n_folds, seed)
     names, folds = np.unique(table["source"], return_inverse=True)
@@ -245,7 +246,7 @@ def _folds(table: "pd.DataFrame", scheme: str, n_folds: int, seed: int) -> np.nd
     return folds
 
 
-def _out_of_fold(path, order, table, labels, scheme, folds) -> tuple[np.ndarray, np.ndarray]:
+def out_of_fold(path, order, table, labels, scheme, folds) -> tuple[np.ndarray, np.ndarray]:
     """(n, classes) logits and (n,) distances (core.gate), each slice's from the network trained without its fold.
 
     A distance is NaN where a fold leaves too few slices for a gate.
