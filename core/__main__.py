@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_cross_validate(commands)
+    _add_ensemble(commands)
+    _add_backbones(commands)
     _add_neighbours(commands)
     _add_refusals(commands)
     _add_shortcuts(commands)
@@ -62,6 +64,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)")
     command.add_argument("--weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
+    command.add_argument("--backbone", metavar="NAME", help="instead of the recipe's, e.g. resnet18")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument("--batch-size", type=int, help="instead of the recipe's")
     command.add_argument("--learning-rate", type=float, help="instead of the recipe's")
@@ -197,6 +200,67 @@ def _cross_validate(options: argparse.Namespace) -> int:
 
     folders = [Path(folder) for folder in options.data]
     _print_json(cross_validate(options.run, folders, options.weights, options.scheme, options.folds))
+    return 0
+
+
+def _add_ensemble(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("ensemble", help="a run whose probabilities are the mean of those of others")
+    command.add_argument("runs", nargs="+", metavar="RUN", help="its members; the first has the say on refusing")
+    command.add_argument("--name", required=True, dest="as_name", help="what the ensemble is called")
+    command.set_defaults(command=_ensemble)
+
+
+def _ensemble(options: argparse.Namespace) -> int:
+    from core.ensemble import make
+
+    path, measured = make(options.runs, options.as_name)
+    told = f"measured anew: {', '.join(measured)}" if measured else "nothing that all members were tested on alike"
+    print(f"ensemble {path.name} is made, its networks stay with its members; {told}: {path}")
+    return 0
+
+
+def _add_backbones(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "compare-backbones", help="what each backbone costs, and its accuracy on the same grouped folds"
+    )
+    command.add_argument("--data", nargs="+", type=Path, metavar="DIR", help="without it: cost alone")
+    command.add_argument("--backbones", metavar="A,B", help="which, by name (default: all)")
+    command.add_argument(
+        "--weights", nargs="+", default=["imagenet"], help="imagenet, none, NAME=FILE (default: imagenet)"
+    )
+    command.add_argument("--config", default="lung", help="recipe: paper, lung, or a .toml file (default: lung)")
+    command.add_argument("--epochs", type=int, help="instead of the recipe's")
+    command.add_argument("--folds", type=int, default=5, help="grouped folds (default: 5)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--rounds", type=int, default=30, help="timings of a slice (default: 30)")
+    command.add_argument("--keep", action="store_true", help="put the result where the pages read it")
+    command.add_argument("--json", action="store_true", help="all figures and intervals as JSON")
+    command.set_defaults(command=_backbones)
+
+
+def _backbones(options: argparse.Namespace) -> int:
+    from core.backbones import BACKBONES
+    from core.compare_backbones import NOT_MEASURED, Trial, accuracy, checked, cost, keep, report, start_weights
+    from core.recipe import load_recipe
+
+    names = checked(options.backbones.split(",") if options.backbones else list(BACKBONES))
+    weights = start_weights(options.weights, names)
+    recipe = load_recipe(options.config, **({"epochs": options.epochs} if options.epochs is not None else {}))
+
+    def tell(doing: str) -> None:
+        print(doing, file=sys.stderr)
+
+    found = {"accuracy": NOT_MEASURED}
+    if options.data:
+        trial = Trial(tuple(options.data), recipe, weights, options.folds, options.seed)
+        found["accuracy"] = accuracy(trial, tell=tell)
+    found |= cost(names, recipe.preprocess.size, options.rounds, tell)
+    if options.keep:
+        keep(found)
+    if options.json:
+        _print_json(found)
+    else:
+        print(report(found))
     return 0
 
 

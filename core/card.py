@@ -233,6 +233,8 @@ def _data(config: dict[str, Any]) -> str:
         [c["source"], title(c["label"]), c["part"], str(c["images"]), str(c["groups"])]
         for c in config["data"]["counts"]
     ]
+    if "members" in config:
+        return f"{_table(rows)}\n\nMembers, each with a card of its own: {', '.join(config['members'])}."
     weights, recipe = config["weights"], config["recipe"]
     checksum = f", sha256 {weights['sha256']}" if weights["sha256"] else ""
     chosen = "".join(f"\n- {name}: {why}" for name, why in recipe["chosen"].items())

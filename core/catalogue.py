@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 
-from core import roots, runs
+from core import ensemble, roots, runs
 from core.errors import RunError
 from core.order import check_name
 from core.predictor import Predictor
@@ -118,7 +118,22 @@ def _insert(connection: duckdb.DuckDBPyConnection, query: str, paths: Sequence[P
 
 def _folder_row(folder: Path) -> tuple:
     present = [(folder / name).is_file() for name in DOCUMENTS]
-    return folder.name, *present, _size(folder / "model.onnx"), _size(folder / "history.csv")
+    return folder.name, *present, _network_bytes(folder), _size(folder / "history.csv")
+
+
+def _network_bytes(folder: Path) -> int | None:
+    """Bytes of the run's network, or of its members'; None where one is missing."""
+    if not (folder / runs.ENSEMBLE).is_file():
+        return _size(folder / runs.NETWORK)
+    try:
+        return sum(path.stat().st_size for path in networks(folder))
+    except (RunError, OSError):
+        return None
+
+
+def networks(folder: Path) -> list[Path]:
+    """The files of networks that a finished run's predictions come from. RunError where a member's is missing."""
+    return ensemble.networks(runs.Run(folder)) if (folder / runs.ENSEMBLE).is_file() else [folder / runs.NETWORK]
 
 
 def _size(path: Path) -> int | None:
@@ -335,7 +350,7 @@ def _own(name: str) -> Path:
 
 def _at_rest(path: Path) -> Path:
     """The folder, unless a training or a cross-validation still needs it where it is."""
-    begun = (path / "config.json").is_file() and not (path / "model.onnx").is_file()
+    begun = (path / "config.json").is_file() and not runs.is_finished(path)
     if begun or (path / "checkpoint.pt").exists():
         raise RunError(path.name, "a training that is not finished", "one that is, or that was resumed to its end")
     if any(path.glob("fold_*")):

@@ -16,7 +16,7 @@ from core.model import Classifier
 from core.order import Order, class_names, split
 from core.predictor import softmax
 from core.recipe import Recipe, recipe_from_json
-from core.runs import Run, load_run, read_json, write_atomically, write_json
+from core.runs import ENSEMBLE, Run, load_run, read_json, write_atomically, write_json
 from core.train import fit, labelled, new_model, predictions, write_predictions
 from core.views import load_views
 
@@ -48,16 +48,17 @@ def cross_validate(
     if scheme not in SCHEMES:
         raise ConfigError("scheme", repr(scheme), f"one of {', '.join(SCHEMES)}")
     run = load_run(run)
+    recipe = recipe_of(run)
     if not (run.path / "metrics.json").is_file():
         raise RunError(run.name, "an unfinished run", "a finished one (train --resume goes on with it)")
     table = run_table(run, folders)
     labels, seed = class_names(table["label"]), run.config["seed"]
-    order = Order(run.name, (), recipe_of(run), weights, seed)
+    order = Order(run.name, (), recipe, weights, seed)
     _, source = new_model(order, len(labels))
     if source["sha256"] != run.config["weights"]["sha256"]:
         raise ConfigError("weights", str(source["name"]), f"the run's: {run.config['weights']['name']}")
-    folds = _folds(table, scheme, n_folds, seed)
-    logits, distances = _out_of_fold(run.path, order, table, labels, scheme, folds)
+    folds = folds_of(table, scheme, n_folds, seed)
+    logits, distances = out_of_fold(run.path, order, table, labels, scheme, folds)
     frame = predictions(table, labels, logits, scheme).assign(**{gate.COLUMN: distances})
     results = store(run.path, frame, scheme, int(folds.max()) + 1)
     for done in run.path.glob(f"fold_{scheme}_*.npz"):
@@ -91,6 +92,7 @@ def fold_networks(run: Run, table: "pd.DataFrame", scheme: str = "group") -> Ite
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    recipe = recipe_of(run)
     count = run.metrics.get(SCHEMES[scheme], {}).get("folds") or 0
     if scheme == "source":
         count = table["source"].nunique()
@@ -98,8 +100,8 @@ def fold_networks(run: Run, table: "pd.DataFrame", scheme: str = "group") -> Ite
     if not count or not all(file.is_file() for file in files):
         expected = f"a run after: python -m core cross-validate --run {run.name} --scheme {scheme} --data DIR..."
         raise RunError(f"{run.name}: {FOLDS}", "no networks of its folds", expected)
-    order = Order(run.name, (), recipe_of(run), "none", run.config["seed"])
-    folds = _folds(table, scheme, count, order.seed)
+    order = Order(run.name, (), recipe, "none", run.config["seed"])
+    folds = folds_of(table, scheme, count, order.seed)
     for fold, file in enumerate(files):
         model, _ = new_model(order, len(run.labels))
         try:
@@ -150,7 +152,9 @@ def _whole(value: "Tensor") -> "Tensor":
 
 
 def recipe_of(run: Run) -> Recipe:
-    """The recipe that a run was trained by."""
+    """The recipe that a run was trained by. RunError for an ensemble, which has none."""
+    if (run.path / ENSEMBLE).is_file():
+        raise RunError(run.name, "an ensemble, which is not trained", f"one of {', '.join(run.config['members'])}")
     return recipe_from_json(run.config["recipe"], f"{run.name}: config.json")
 
 
@@ -162,21 +166,30 @@ def store(path: Path, frame: "pd.DataFrame", scheme: str, folds: int) -> dict[st
     """
     import pandas as pd
 
-    from core.card import write_card
-
-    config = read_json(path / "config.json")
-    labels = config["labels"]
     if (path / "predictions.parquet").exists():
         kept = pd.read_parquet(path / "predictions.parquet")
         frame = pd.concat([kept[kept["scheme"] != scheme], frame], ignore_index=True)
+    return measure(path, frame, {scheme: folds})[SCHEMES[scheme]]
+
+
+def measure(path: Path, frame: "pd.DataFrame", folds: dict[str, int]) -> dict[str, Any]:
+    """Put all predictions of a run into it, with the metrics that follow, as `store`, which says more.
+
+    `folds` names the schemes of which there are new ones, with their number of folds. An ensemble keeps the
+    temperature 1: its members have theirs.
+    """
+    from core.card import write_card
+
+    config, ensemble = read_json(path / "config.json"), (path / ENSEMBLE).is_file()
+    labels = config["labels"]
     grouped = frame[frame["scheme"] == "group"]
-    if len(grouped):
+    if len(grouped) and not ensemble:
         config["temperature"] = fit_temperature(logits_of(grouped, labels), targets_of(grouped, labels))
         write_json(path / "config.json", config)
     frame[[f"p_{label}" for label in labels]] = softmax(logits_of(frame, labels) / config["temperature"])
     write_predictions(path, frame)
     before = read_json(path / "metrics.json")
-    counts = {name: before.get(SCHEMES[name], {}).get("folds") for name in SCHEMES} | {scheme: folds}
+    counts = {name: before.get(SCHEMES[name], {}).get("folds") for name in SCHEMES} | folds
     results = {}
     for name in frame["scheme"].unique():
         part = frame[frame["scheme"] == name]
@@ -190,16 +203,16 @@ def store(path: Path, frame: "pd.DataFrame", scheme: str, folds: int) -> dict[st
             seen = before.get("tests", {}).get(name, {}).get("seen_in_training", 0)
             kept_test = {"seen_in_training": seen, **metrics.evaluate_frame(part, labels).to_json()}
             results.setdefault("tests", {})[name] = kept_test
-    if len(grouped):
+    if len(grouped) and not ensemble:
         results["calibration"] = {"scheme": "group"} | compare(grouped, labels, config["temperature"])
     elif "calibration" in before:
         results["calibration"] = before["calibration"]
     results |= _gate(path, frame, before.get("gate"))
-    if scheme != "group":  # they were measured with the networks of the grouped folds
+    if "group" not in folds:  # they were measured with the networks of the grouped folds
         results |= {name: before[name] for name in ("shortcuts", "robustness") if name in before}
     write_json(path / "metrics.json", results)
     write_card(path)
-    return results[SCHEMES[scheme]]
+    return results
 
 
 def _gate(path: Path, frame: "pd.DataFrame", before: dict[str, Any] | None) -> dict[str, Any]:
@@ -223,7 +236,8 @@ def _gate(path: Path, frame: "pd.DataFrame", before: dict[str, Any] | None) -> d
     return {"gate": {"limit": limit, "passed": passed} | outside}
 
 
-def _folds(table: "pd.DataFrame", scheme: str, n_folds: int, seed: int) -> np.ndarray:
+def folds_of(table: "pd.DataFrame", scheme: str, n_folds: int, seed: int) -> np.ndarray:
+    """(n,) the fold of each slice, by its group or by its source. DataError where there are too few."""
     if scheme == "group":
         return data.grouped_folds(table, n_folds, seed)
     names, folds = np.unique(table["source"], return_inverse=True)
@@ -232,7 +246,7 @@ def _folds(table: "pd.DataFrame", scheme: str, n_folds: int, seed: int) -> np.nd
     return folds
 
 
-def _out_of_fold(path, order, table, labels, scheme, folds) -> tuple[np.ndarray, np.ndarray]:
+def out_of_fold(path, order, table, labels, scheme, folds) -> tuple[np.ndarray, np.ndarray]:
     """(n, classes) logits and (n,) distances (core.gate), each slice's from the network trained without its fold.
 
     A distance is NaN where a fold leaves too few slices for a gate.

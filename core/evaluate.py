@@ -20,8 +20,6 @@ from core.views import load_views
 if TYPE_CHECKING:
     import pandas as pd
 
-EVALUATION_BATCH = 64
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -99,9 +97,7 @@ def seen_in_training(path: Path, table: "pd.DataFrame") -> np.ndarray:
 
 def predict_table(predictor: Predictor, table: "pd.DataFrame") -> "pd.DataFrame":
     """The table (less path and split) with `logit_<label>` and `p_<label>` for each class; one row per slice."""
-    views = load_views(table, predictor.preprocess, random=False)
-    starts = range(0, len(table), EVALUATION_BATCH)
-    logits = np.concatenate([predictor.logits(views.plain[i : i + EVALUATION_BATCH])[0] for i in starts])
+    logits = predictor.logits_of(lambda config: load_views(table, config, random=False).plain)
     numbers = {"logit": logits.astype(np.float32), "p": softmax(logits / predictor.temperature)}
     named = {
         f"{kind}_{label}": values[:, place]

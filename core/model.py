@@ -4,38 +4,12 @@
 exported model carries its normalisation along.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.backbones import BACKBONES
 from core.errors import ConfigError
-from core.torchvision_ops import import_torchvision
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's RGB values in 0..1, as torchvision's weights expect them."""
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """How to build a feature extractor (b, 3, h, w) -> (b, channels, h / 32, w / 32).
-
-    middle   number of its first blocks whose output is the context that core.gate looks at
-    """
-
-    build: Callable[[], nn.Sequential]
-    channels: int
-    middle: int
-
-
-def _mobilenet_v2() -> nn.Sequential:
-    return import_torchvision().models.mobilenet_v2().features
-
-
-BACKBONES = {"mobilenet_v2": Backbone(_mobilenet_v2, channels=1280, middle=14)}
 
 
 class LinearHead(nn.Module):
@@ -81,18 +55,18 @@ class Classifier(nn.Module):
             raise ConfigError("backbone", repr(backbone), f"one of {', '.join(BACKBONES)}")
         if head not in ("paper", "linear"):
             raise ConfigError("head", repr(head), "'paper' or 'linear'")
-        self.features = BACKBONES[backbone].build()
-        self.middle = BACKBONES[backbone].middle
-        channels = BACKBONES[backbone].channels
+        own = BACKBONES[backbone]
+        self.backbone, self.middle = backbone, own.middle
+        self.features = own.build()
         if head == "linear":
-            self.head = LinearHead(channels, classes, dropout)
+            self.head = LinearHead(own.channels, classes, dropout)
         else:
-            self.head = PaperHead(channels, classes, dropout, hidden)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, persistent=False)
+            self.head = PaperHead(own.channels, classes, dropout, hidden)
+        self.register_buffer("mean", torch.tensor(own.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(own.std).view(1, 3, 1, 1) * 255, persistent=False)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(b, 1, h, w) grey -> (b, 3, h, w), the grey in each channel, ImageNet's mean and standard deviation."""
+        """(b, 1, h, w) grey -> (b, 3, h, w), the grey in each channel, by the backbone's mean and deviation."""
         return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:

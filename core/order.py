@@ -16,7 +16,7 @@ from core.recipe import Recipe, load_recipe
 if TYPE_CHECKING:
     import pandas as pd
 
-CHANGEABLE = ("epochs", "batch_size", "learning_rate", "validation")
+CHANGEABLE = ("backbone", "epochs", "batch_size", "learning_rate", "validation")
 """Fields of a recipe that a request may replace."""
 
 FORWARD = 1 / 3
@@ -47,6 +47,7 @@ class Request:
     learning_rate: float | None = None
     validation: float | None = None
     seed: int = 0
+    backbone: str | None = None
 
     def order(self) -> Order:
         """The request with its recipe read; raises ConfigError or RunError for what cannot be trained."""
@@ -63,7 +64,7 @@ class Request:
         for name in CHANGEABLE:
             value = getattr(self, name)
             if value is not None:
-                given += [f"--{name.replace('_', '-')}", repr(value)]
+                given += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else repr(value)]
         return [*given, "--data", *map(os.path.abspath, self.folders)]
 
     def _changes(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From slices to predictions with a finished run; numpy, OpenCV and ONNX Runtime, never torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,13 @@ import numpy as np
 from core import gate
 from core.engine import CONTEXT, FEATURES, INPUT, OUTPUTS, open_session
 from core.errors import ConfigError, RunError
-from core.preprocess import Box, Prepared, prepare
+from core.preprocess import Box, Prepared, PreprocessConfig, prepare
 from core.recipe import recipe_from_json
-from core.runs import Run, load_run
+from core.runs import ENSEMBLE, Run, load_run
 from core.slices import Slice
 
-BATCH = 16
+BATCH, LARGE_BATCH = 16, 64
+"""Slices in one run of the network, while somebody waits and of a whole table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class Prediction:
     shape          (height, width) of the slice
     distance       from the slices that the run learned from (core.gate); None where the run has no gate
     refused        why the slice was not answered, in a sentence; None where it was
+    members        of an ensemble, what each member says; it has no `cams` of its own then
     """
 
     name: str
@@ -42,15 +44,19 @@ class Prediction:
     shape: tuple[int, int]
     distance: float | None = None
     refused: str | None = None
+    members: tuple["Prediction", ...] = ()
 
     def heatmap(self, label: str | None = None) -> np.ndarray:
         """(height, width) float32, 0 to 1: what spoke for a class (the predicted one for None), pixel by pixel.
 
         1 is the strongest evidence for any class in this slice, so maps of several classes compare;
         0 lies where nothing spoke for the class and outside what the network saw, and all over a refused slice.
+        Of an ensemble, the plain mean of its members' maps: fainter where they looked elsewhere.
         """
         if self.refused:
             return np.zeros(self.shape, np.float32)
+        if self.members:
+            return np.mean([member.heatmap(label or self.label) for member in self.members], axis=0)
         index = list(self.probabilities).index(label or self.label)
         positive = np.maximum(self.cams, 0)
         scaled = positive[index] / max(float(positive.max()), 1e-6)
@@ -92,7 +98,12 @@ class Predictor:
     @classmethod
     def load(cls, run: str | Path | None = None, threads: int | None = None) -> "Predictor":
         """The predictor of a run (a name, a folder, or None for the demo run). Raises RunError."""
-        return cls(load_run(run), threads)
+        loaded = load_run(run)
+        if (loaded.path / ENSEMBLE).is_file():
+            from core.ensemble import Ensemble
+
+            return Ensemble(loaded, threads)
+        return cls(loaded, threads)
 
     def predict(self, slices: Sequence[Slice], prepared: Sequence[Prepared] | None = None) -> list[Prediction]:
         """One prediction a slice, in their order; `prepared` as by `prepare`, where that is done already."""
@@ -112,6 +123,12 @@ class Predictor:
         """Prepared pictures (b, size, size) uint8 -> logits (b, classes) and maps (b, classes, h', w')."""
         logits, cams = self._session.run(OUTPUTS, {INPUT: pictures[:, None].astype(np.float32)})
         return logits, cams
+
+    def logits_of(self, read: Callable[[PreprocessConfig], np.ndarray]) -> np.ndarray:
+        """(n, classes) logits of slices; `read` gives their pictures (n, size, size) by a preprocessing."""
+        pictures = read(self.preprocess)
+        parts = [self.logits(pictures[i : i + LARGE_BATCH])[0] for i in range(0, len(pictures), LARGE_BATCH)]
+        return np.concatenate(parts)
 
     def features(self, items: Sequence[Slice | Prepared | np.ndarray]) -> np.ndarray:
         """(n, d) float32: the pooled features that the network's head reads.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.augment import AugmentConfig
+from core.backbones import BACKBONES
 from core.errors import ConfigError
 from core.preprocess import PreprocessConfig
 
@@ -18,7 +19,7 @@ class Recipe:
     """How a classifier is trained.
 
     preprocess, augment   what the network sees; augment None = the same picture each epoch
-    backbone, head        core.model.BACKBONES; "paper" (dense, dropout, dense) or "linear"
+    backbone, head        a name of core.backbones; "paper" (dense, dropout, dense) or "linear"
     dropout, hidden       of the head; hidden units of the paper's head
     frozen                number of first feature blocks left as they came, batch norms included
     epochs, batch_size    passes over as many slices as there are; slices a step, those of `lesions` besides
@@ -74,6 +75,7 @@ class Recipe:
     chosen: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _one_of("backbone", self.backbone, tuple(BACKBONES))
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         _one_of("schedule", self.schedule, ("step", "cosine"))
         _one_of("balance", self.balance, ("none", "class", "class_source"))
@@ -82,8 +84,11 @@ class Recipe:
         _in_range("batch_size", self.batch_size, 2, 4096)
         _in_range("learning_rate", self.learning_rate, 1e-9, 10)
         _in_range("small_share", self.small_share, 0, 1)
+        smallest = BACKBONES[self.backbone].smallest
+        if self.preprocess.size < smallest:
+            raise ConfigError("size", f"{self.preprocess.size} pixels", f"{smallest} or more for {self.backbone}")
         if self.small_share > 0:
-            _in_range("small_size", self.small_size, 32, self.preprocess.size)
+            _in_range("small_size", self.small_size, smallest, self.preprocess.size)
             if self.augment is None:
                 raise ConfigError("small_share", str(self.small_share), "0 where there is no [augment]")
         for name in ("frozen", "hidden", "step_size"):

@@ -6,6 +6,7 @@ split.csv          one row per image: source, file, label, group, sha256, part (
 history.csv        one row per epoch
 model.safetensors  the kept weights (a shipped run may leave them out)
 model.onnx         the same network as it is run: grey pictures in; logits, activation maps and features out
+ensemble.json      in place of both, of an ensemble: the runs whose probabilities it averages, by checksum
 predictions.parquet  one row per slice and scheme: who predicted it, its label, its probabilities
 metrics.json       results with 95 % intervals
 gate.json          how far from its training slices the network still answers, numbers only
@@ -33,6 +34,9 @@ RUNS = Path(os.environ.get("LUNGLENS_RUNS") or Path(__file__).resolve().parent.p
 DEMO = "demo"
 SHIPPED = (DEMO, "reference")
 """Runs that come with the repository: nobody renames or deletes them."""
+NETWORK, ENSEMBLE = "model.onnx", "ensemble.json"
+"""What a finished run has one of: a network of its own, or the runs that it is the mean of (core.ensemble)."""
+
 PACKAGES = ("torch", "torchvision", "onnxruntime", "numpy", "opencv-python-headless", "pillow", "pydicom")
 
 
@@ -86,8 +90,13 @@ def load_run(run: str | Path | None = None) -> Run:
 
 def list_runs() -> list[str]:
     """Names of the finished runs below data/runs, the demo run first."""
-    names = sorted(path.parent.name for path in RUNS.glob("*/model.onnx"))
+    names = sorted({path.parent.name for file in (NETWORK, ENSEMBLE) for path in RUNS.glob(f"*/{file}")})
     return sorted(names, key=lambda name: name != DEMO)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a run's folder has what predicts."""
+    return (path / NETWORK).is_file() or (path / ENSEMBLE).is_file()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import hashlib
 import pickle
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.backbones import BACKBONES, published
 from core.errors import WeightsError
-from core.torchvision_ops import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,14 +35,14 @@ EXPECTED = "'imagenet', 'none', or the path of a .safetensors file or a PyTorch 
 def start_from(model: "Classifier", spec: str) -> dict[str, str | None]:
     """Load start weights into a new classifier; {"name", "sha256"} of what it started from.
 
-    spec is "imagenet" (torchvision's IMAGENET1K_V2, downloaded once and cached by PyTorch), "none" (random),
-    or a path. The backbone must fit in full; the head is taken over where its shapes fit, else it stays new.
-    Raises WeightsError.
+    spec is "imagenet" (the published weights of its backbone, downloaded once and cached by PyTorch), "none"
+    (random), or a path: of a network as it was published, or of one of ours. The backbone must fit in full; the
+    head is taken over where its shapes fit, else it stays new. Raises WeightsError.
     """
     if spec == "none":
         return {"name": "none", "sha256": None}
     if spec == "imagenet":
-        weights, source = _imagenet()
+        weights, source = _imagenet(model.backbone)
     else:
         path = Path(spec)
         weights, source = _read(path), {"name": path.name, "sha256": sha256_of(path)}
@@ -54,21 +55,21 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _imagenet() -> tuple[dict[str, "Tensor"], dict[str, str | None]]:
+def _imagenet(backbone: str) -> tuple[dict[str, "Tensor"], dict[str, str | None]]:
     import torch
 
-    weights = import_torchvision().models.MobileNet_V2_Weights.IMAGENET1K_V2
+    name, url = published(backbone)
+    file = Path(url).name
     try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
+        state = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             "imagenet",
-            f"no copy of torchvision's IMAGENET1K_V2 weights and no way to download them ({error})",
-            f"internet access, or the file {Path(weights.url).name} in {torch.hub.get_dir()}/checkpoints, "
-            "or --weights PATH with a MobileNetV2 state dict, or --weights none",
+            f"no copy of {name} and no way to download it ({error})",
+            f"internet access, or the file {file} in {torch.hub.get_dir()}/checkpoints, "
+            f"or --weights PATH with a {BACKBONES[backbone].title} state dict, or --weights none",
         ) from error
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    return state, {"name": "MobileNet_V2_Weights.IMAGENET1K_V2", "sha256": sha256_of(cached)}
+    return state, {"name": name, "sha256": sha256_of(Path(torch.hub.get_dir()) / "checkpoints" / file)}
 
 
 def _read(path: Path) -> dict[str, "Tensor"]:
@@ -91,10 +92,43 @@ def _read(path: Path) -> dict[str, "Tensor"]:
 
 
 def _load(model: "Classifier", weights: dict[str, "Tensor"], name: str) -> None:
-    own = model.state_dict()
+    own, weights = model.state_dict(), _as_ours(weights)
     taken = {key: value for key, value in weights.items() if key in own and value.shape == own[key].shape}
-    missing = [key for key in own if key.startswith("features.") and key not in taken]
+    missing = [key for key in _needed(own) if key not in taken]
     if missing:
+        title, other = BACKBONES[model.backbone].title, _backbone_of(weights)
         found = f"no tensor {missing[0]} of shape {tuple(own[missing[0]].shape)}"
-        raise WeightsError(name, f"{found} ({len(missing)} tensors do not fit)", "all of the backbone's tensors")
+        found = f"the weights of {BACKBONES[other].title}" if other else found
+        raise WeightsError(
+            name, f"{found} ({len(missing)} tensors do not fit)", f"all tensors of {title}'s backbone"
+        )
     model.load_state_dict(taken, strict=False)
+
+
+def _as_ours(weights: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """The tensors of a network by the names that they have here: those of its backbone lie below `features`.
+
+    DenseNet's file is older than the names that torchvision gives its layers, as `norm.1` for `norm1`.
+    """
+    ours = {}
+    for key, value in weights.items():
+        key = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", key)
+        ours[key if key.startswith(("features.", "head.")) else f"features.{key}"] = value
+    return ours
+
+
+def _needed(own: dict[str, "Tensor"]) -> list[str]:
+    """The tensors that a file must hold; counts of batches are missing from old ones, and change no result."""
+    return [key for key in own if key.startswith("features.") and not key.endswith("num_batches_tracked")]
+
+
+def _backbone_of(weights: dict[str, "Tensor"]) -> str | None:
+    """The backbone whose tensors these are, by their names and shapes (in `_as_ours`); None for another network."""
+    import torch
+
+    for name, backbone in BACKBONES.items():
+        with torch.device("meta"):  # shapes alone
+            expected = {f"features.{key}": value for key, value in backbone.build().state_dict().items()}
+        if all(key in weights and weights[key].shape == expected[key].shape for key in _needed(expected)):
+            return name
+    return None

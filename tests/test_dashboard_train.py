@@ -135,6 +135,20 @@ def test_choices_in_a_link_are_taken(root):
     assert app.text_input(key="training").value == "mine" and not app.warning
 
 
+def test_a_backbone_is_chosen_by_its_name_explained_and_ordered(root, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jobs, "start", asked.append)
+    app = opened(folders=["drawn"], backbone="ResNet-18")
+    assert "ResNet-18, optimiser" in text(app) and "From random ones it needs far more images" in text(app)
+    app.button(key="start").click().run()
+    [request] = asked
+    assert request.backbone == "resnet18" and request.order().recipe.backbone == "resnet18"
+    given = request.arguments()
+    assert given[given.index("--backbone") + 1] == "resnet18"
+    assert "far more images than" not in text(opened())
+    assert "backbone was LeNet" in "\n".join(item.value for item in opened(backbone="LeNet").warning)
+
+
 def test_start_orders_what_was_chosen_and_watches_it(root, monkeypatch):
     asked = []
     monkeypatch.setattr(jobs, "start", asked.append)

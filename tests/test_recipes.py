@@ -25,6 +25,17 @@ def test_a_recipe_survives_being_written_and_read(name):
     assert recipe_from_json(recipe.to_json()) == recipe
 
 
+def test_a_recipe_names_its_backbone_and_one_made_before_has_mobilenet(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("backbone = 'resnet18'\n")
+    assert load_recipe(str(file)).backbone == "resnet18"
+    assert load_recipe(str(file), backbone="vgg16").backbone == "vgg16"
+    assert {load_recipe(name).backbone for name in ("paper", "lung")} == {"mobilenet_v2"}
+    before = load_recipe("lung").to_json()
+    del before["backbone"]
+    assert recipe_from_json(before).backbone == "mobilenet_v2"
+
+
 def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("epochs = 3\n[preprocess]\npipeline = 'paper'\n")
@@ -44,6 +55,8 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path):
         ("epochs = = 3", "not TOML"),
         ("epochs = 1.5", "epochs.*a whole number"),
         ("backbone = ['a']", "backbone.*a text"),
+        ("backbone = 'resnet'", "backbone: found 'resnet'; expected one of mobilenet_v2, .*resnet18"),
+        ("backbone = 'inception_v3'\n[preprocess]\nsize = 64", "size: found 64 pixels; expected 75 or more"),
         ("frozen = -1", "frozen"),
         ("step_size = 0", "step_size"),
         ("chosen = 'x'", "chosen.*a mapping"),

@@ -17,12 +17,12 @@ from core import data, neighbours
 from core.calibrate import compare
 from core.errors import ConfigError, DataError, ImageError, RunError
 from core.fit import learning_rate
-from core.order import Order, class_names, split
+from core.order import Order, Request, class_names, split
 from core.predictor import softmax
 from core.recipe import load_recipe
 from core.runs import load_run
-from core.train import resume, train
-from tests.made_runs import small_recipe, write_data
+from core.train import new_model, resume, train
+from tests.made_runs import small_recipe, uninterrupted_weights, write_data
 
 TOML = """
 epochs = 3
@@ -56,6 +56,16 @@ def test_a_finished_run_holds_every_file_that_explains_it(finished):
         "config.json", "environment.json", "split.csv", "history.csv", "model.safetensors", "model.onnx",
         "predictions.parquet", "metrics.json", "MODEL_CARD.md", "neighbours.parquet",
     }  # fmt: skip
+
+
+def test_another_backbone_learns_behind_its_frozen_blocks(folder, tmp_path):
+    (tmp_path / "own.toml").write_text(TOML.replace("epochs = 3", "epochs = 1\nfrozen = 5\nmixstyle = 1.0"))
+    request = Request("other", (str(folder),), str(tmp_path / "own.toml"), "none", backbone="resnet18")
+    before = new_model(request.order(), 3)[0]
+    after = uninterrupted_weights(request)
+    learned = [key for key, _ in before.named_parameters()]
+    kept = {key for key, _ in before.features[:5].named_parameters(prefix="features")}
+    assert {key for key in learned if np.array_equal(after[key], before.state_dict()[key])} == kept
 
 
 def test_the_history_has_a_row_an_epoch_with_both_sets(finished):

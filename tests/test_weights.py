@@ -1,6 +1,7 @@
 """Start weights: what fits is taken, what does not is refused by name, nothing in a file is ever run."""
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ from safetensors.torch import save_file
 
 from core.errors import WeightsError
 from core.model import Classifier
+from core.torchvision_ops import import_torchvision
 from core.weights import sha256_of, start_from
 
 
-def classifier(seed: int) -> Classifier:
+def classifier(seed: int, backbone: str = "mobilenet_v2") -> Classifier:
     torch.manual_seed(seed)
-    return Classifier("mobilenet_v2", "linear", 3, 0.2, 16)
+    return Classifier(backbone, "linear", 3, 0.2, 16)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -52,6 +54,26 @@ def test_a_backbone_with_a_missing_tensor_is_refused_by_the_tensors_name(tmp_pat
         start_from(classifier(2), str(tmp_path / "start.pth"))
 
 
+@pytest.mark.parametrize("backbone", ["resnet18", "densenet121"])
+def test_a_published_network_is_taken_over_by_the_names_of_its_file(tmp_path, backbone):
+    """As published: no `features.` before ResNet's names; DenseNet's older ones, and no counts of batches."""
+    state = import_torchvision().models.get_model(backbone).state_dict()
+    file = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): state[key] for key in state}
+    file = {key: value for key, value in file.items() if not key.endswith("num_batches_tracked")}
+    torch.save(file, tmp_path / "start.pth")
+    ours = classifier(2, backbone)
+    start_from(ours, str(tmp_path / "start.pth"))
+    for key, value in ours.features.state_dict().items():
+        theirs = state[f"features.{key}" if backbone == "densenet121" else key]
+        assert torch.equal(value, theirs), key
+
+
+def test_the_weights_of_another_backbone_are_named_as_such(tmp_path):
+    torch.save(classifier(1).state_dict(), tmp_path / "start.pth")
+    with pytest.raises(WeightsError, match=r"the weights of MobileNetV2 .*; expected all tensors of ResNet-18"):
+        start_from(classifier(2, "resnet18"), str(tmp_path / "start.pth"))
+
+
 class Harmful:
     """A pickle that would write a file."""
 
@@ -86,8 +108,12 @@ def test_a_missing_file_is_refused_by_its_name():
 def test_imagenet_weights_without_internet_say_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # a port where nobody listens
-    with pytest.raises(WeightsError, match="--weights PATH"):
+    with pytest.raises(WeightsError, match="--weights PATH with a MobileNetV2 state dict"):
         start_from(classifier(2), "imagenet")
+    with pytest.raises(WeightsError, match=r"no copy of ResNet18_Weights.IMAGENET1K_V1.*ResNet-18 state dict"):
+        start_from(classifier(2, "resnet18"), "imagenet")
+    with pytest.raises(WeightsError, match=r"no copy of timm legacy_xception.*Xception state dict"):
+        start_from(classifier(2, "xception"), "imagenet")
 
 
 def test_the_rebuilt_imagenet_weights_load_in_full(shared):

@@ -37,6 +37,8 @@ judged AS (
             WHEN json_type(config) != 'OBJECT' THEN 'config.json holds no JSON object'
             WHEN json_type(config, '$.labels') IS DISTINCT FROM 'ARRAY' THEN 'config.json has no list of labels'
             WHEN json_type(config, '$.recipe') IS DISTINCT FROM 'OBJECT' THEN 'config.json has no recipe'
+            WHEN json_type(config, '$.members') = 'ARRAY' AND model_bytes IS NULL
+                THEN 'the network of a member is missing or another one now'
             WHEN model_bytes = 0 THEN 'model.onnx is empty'
             WHEN has_metrics AND json_type(metrics) IS DISTINCT FROM 'OBJECT' THEN 'metrics.json cannot be read as JSON'
             WHEN history_bytes > 0 AND coalesce(epochs_done, 0) = 0 THEN 'history.csv holds no epoch that can be read'

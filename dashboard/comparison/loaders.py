@@ -27,7 +27,8 @@ def hosted() -> bool:
     return roots.hosted()
 
 
-READ = ("config.json", "metrics.json", "history.csv", "model.onnx")
+NETWORK = ("model.onnx", "ensemble.json")
+READ = ("config.json", "metrics.json", "history.csv", *NETWORK)
 
 
 def _version() -> tuple:
@@ -128,7 +129,7 @@ def _file_version(name: str, *files: str) -> tuple:
 
 def _cost(name: str) -> dict:
     try:
-        size, checksum, parameters = _model(str(runs.RUNS), name, _file_version(name, "model.onnx"))
+        size, checksum, parameters = _model(str(runs.RUNS), name, _file_version(name, *NETWORK))
     except RunError:
         return {}
     known = _latencies().get(checksum)
@@ -140,14 +141,14 @@ def _cost(name: str) -> dict:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _model(root: str, name: str, version: tuple) -> tuple[int, str, int | None]:
-    """Bytes, checksum and number of parameters of a run's network. RunError where it cannot be read (any more)."""
-    path = runs.RUNS / name / "model.onnx"
+    """Bytes, checksum and number of parameters of a run's network or members. RunError where one cannot be read."""
+    paths = catalogue.networks(runs.RUNS / name)
     try:
-        content = path.read_bytes()
+        content = b"".join(path.read_bytes() for path in paths)
     except OSError as error:
         raise RunError(f"{name}: model.onnx", "no file that can be read", "the run's network") from error
     try:
-        parameters = catalogue.parameters(path)
+        parameters = sum(map(catalogue.parameters, paths))
     except RunError:
         parameters = None
     return len(content), hashlib.sha256(content).hexdigest(), parameters
@@ -175,7 +176,7 @@ def measure_latency(names: list[str], tell: Callable[[str, float], None]) -> lis
         for place, name in enumerate(names):
             tell(name, place / len(names))
             try:
-                checksum = _model(str(runs.RUNS), name, _file_version(name, "model.onnx"))[1]
+                checksum = _model(str(runs.RUNS), name, _file_version(name, *NETWORK))[1]
                 if checksum in timed:
                     continue
                 timed.add(checksum)

@@ -133,7 +133,11 @@ def _dataframe(table: pd.DataFrame) -> None:
             "Recipe": text(width=90),
             "Epochs": text(width=80),
             "Date": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=135, help="UTC"),
-            "Size": number(format="%.1f MB", width=75, help="The network as it is run (model.onnx)"),
+            "Size": number(
+                format="%.1f MB",
+                width=75,
+                help="The network as it is run (model.onnx), of an ensemble its members' together",
+            ),
             "Parameters": number(format="%.2f M", width=95, help="Fitted numbers in the network as it is run"),
             "Latency": number(format="%.0f ms", width=80, help="One slice, median of 30, on this machine"),
             "Middle 90 %": text(width=105, help="5th to 95th percentile of the 30, in ms"),

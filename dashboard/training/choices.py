@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core.backbones import BACKBONES
 from core.errors import DataError, LungLensError
 from core.order import Request
 from core.recipe import Recipe
@@ -42,6 +43,11 @@ def weights_title(name: str) -> str:
     return {NO_WEIGHTS: "None (random)", IMAGENET: "ImageNet", TYPED: "A file by its path"}.get(name, name)
 
 
+def backbone_title(name: str) -> str:
+    """A backbone in words."""
+    return BACKBONES[name].title
+
+
 def weight_names() -> list[str]:
     """What training can start from: nothing, ImageNet, files that are offered, any file on one's own machine."""
     return [NO_WEIGHTS, IMAGENET, *loaders.weight_files(), *([] if loaders.hosted() else [TYPED])]
@@ -53,6 +59,7 @@ def note_link() -> None:
     known = {  # an address holds what a widget shows
         "folders": ([data_title(name) for name in loaders.data_names()], data_title(PHANTOMS)),
         "recipe": (loaders.recipe_names(), loaders.recipe_names()[0]),
+        "backbone": ([backbone_title(name) for name in BACKBONES], "the recipe's"),
         "weights": ([weights_title(name) for name in weight_names()], weights_title(NO_WEIGHTS)),
         "phantoms": ([str(count) for count in PHANTOM_COUNTS], str(PHANTOM_COUNTS[1])),
     }
@@ -112,6 +119,7 @@ def choose() -> Chosen:
         help="lung: LungLens's own, made for sources it has not seen. paper: as published, 10 epochs of SGD.",
     )
     recipe = loaders.recipe_of(config)
+    backbone = _backbone(recipe)
     try:
         weights = _weights()
     except LungLensError as error:
@@ -124,12 +132,36 @@ def choose() -> Chosen:
     if not picked:
         return Chosen(None, DataError("Data", "nothing chosen", "one folder or more, or the phantoms"))
     folders = loaders.folders_of(picked, per_class)
-    request = Request(name.strip() or loaders.name_for(config), folders, config, weights, **numbers)
+    request = Request(
+        name.strip() or loaders.name_for(config), folders, config, weights, **numbers, backbone=backbone
+    )
     try:
         loaders.order_of(request)
     except LungLensError as error:
         return Chosen(None, error)
     return Chosen(request)
+
+
+def _backbone(recipe: Recipe) -> str | None:
+    """The network that is chosen, None for the recipe's own."""
+    chosen = st.selectbox(
+        "Backbone",
+        list(BACKBONES),
+        index=list(BACKBONES).index(recipe.backbone),
+        format_func=backbone_title,
+        key="backbone",
+        bind="query-params",
+        help="The network below the classes, in the form that was published. MobileNetV2 is the paper's and the "
+        "smallest; the others take longer to train and to answer.",
+    )
+    told = st.container()  # there even when empty, as below
+    if chosen == recipe.backbone:
+        return None
+    told.caption(
+        f"{backbone_title(chosen)} needs start weights of its own: ImageNet, or a file of this very network. From "
+        "random ones it needs far more images than a few thousand, and its results say little of it."
+    )
+    return chosen
 
 
 def _weights() -> str:

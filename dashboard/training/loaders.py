@@ -226,7 +226,8 @@ def _timing_key(request: Request) -> tuple:
     """What decides how long a batch takes."""
     order = request.order()
     sizes = {order.recipe.size_at(epoch) for epoch in range(order.recipe.epochs)}
-    return request.folders, request.config, request.weights, order.recipe.batch_size, tuple(sorted(sizes))
+    own = order.recipe.backbone, order.recipe.batch_size
+    return request.folders, request.config, request.weights, *own, tuple(sorted(sizes))
 
 
 def seconds(recipe: Recipe, parts: pd.DataFrame, timing: dict[str, Any]) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from core.backbones import BACKBONES
 from core.errors import LungLensError
 from core.labels import title
 from core.order import Order, Request
@@ -45,7 +46,8 @@ def facts(order: Order, parts: pd.DataFrame) -> str:
     drawn = ", and healthy slices with drawn lesions besides" if recipe.lesions else ""
     return (
         f"{recipe.epochs} epochs of {batches} batches of {recipe.batch_size}{drawn}, {sizes}; {kept}. "
-        f"Optimiser {recipe.optimizer}, learning rate {recipe.learning_rate:g}, seed {order.seed}."
+        f"{BACKBONES[recipe.backbone].title}, optimiser {recipe.optimizer}, "
+        f"learning rate {recipe.learning_rate:g}, seed {order.seed}."
     )
 
 
