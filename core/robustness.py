@@ -69,7 +69,7 @@ def measure(
         own = np.flatnonzero(np.isin(rows, fold.left_out))
         for kind, (_, steps) in STEPS.items():
             for place, step in enumerate(steps if len(own) else ()):
-                worse = changed(kind, step, plain[own], fold.model, targets[rows[own]])
+                worse = changed(kind, step, plain[own], fold.model, targets[rows[own]], fast=True)
                 found[kind][place, own] = softmax(predict_logits(fold.model, worse, fast=True) / temperature)
         tell(done + 1, len(folds))
     groups = table["group"].iloc[rows].tolist()
@@ -97,15 +97,17 @@ def changed(
     pictures: np.ndarray,
     model: "Classifier | None" = None,
     targets: np.ndarray | None = None,
+    fast: bool = False,
 ) -> np.ndarray:
     """Pictures (n, s, s) after one step of STEPS: uint8, and float32 where the change is against `model`.
 
-    Deterministic. `model` and the true classes `targets` (n,) are needed for the kinds of AGAINST alone.
+    Deterministic. `model` and the true classes `targets` (n,) are needed for the kinds of AGAINST alone; `fast`
+    takes the gradients of these in less precision (core.fit.in_precision).
     """
     if step == STEPS[kind][1][0]:
         return pictures
     if kind in AGAINST:
-        return _against(model, pictures, targets, step, PGD_STEPS if kind == "pgd" else 1)
+        return _against(model, pictures, targets, step, PGD_STEPS if kind == "pgd" else 1, fast)
     return np.stack([_changed(kind, step, picture, place) for place, picture in enumerate(pictures)])
 
 
@@ -130,7 +132,9 @@ def _changed(kind: str, step: float, picture: np.ndarray, place: int) -> np.ndar
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _against(model: "Classifier", pictures: np.ndarray, targets: np.ndarray, size: float, steps: int) -> np.ndarray:
+def _against(
+    model: "Classifier", pictures: np.ndarray, targets: np.ndarray, size: float, steps: int, fast: bool
+) -> np.ndarray:
     """Pictures moved, by `size` grey levels at most, to where the loss of their true class is higher."""
     import torch
     from torch.nn import functional
@@ -143,7 +147,7 @@ def _against(model: "Classifier", pictures: np.ndarray, targets: np.ndarray, siz
         truth, now = torch.from_numpy(targets[part]), start.clone()
         for _ in range(steps):
             now.requires_grad_(True)
-            with in_precision(fast=True):
+            with in_precision(fast):
                 logits = model(now)
             loss = functional.cross_entropy(logits.float(), truth, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, now)

@@ -95,7 +95,7 @@ def test_the_page_sets_it_beside_the_demo_run(reproduced, tmp_path, monkeypatch)
     source = found["balanced_accuracy"]["source"]["value"]
     assert f"and {100 * source:.0f} % of those from a source it has not seen" in text
     difference = found["compared"]["source"]["difference"]
-    assert f"ours less seed 0 of the paper's recipe {difference['value']:.2f} (" in text
+    assert f"ours less seed 0 of the paper's recipe {difference['value']:.2f}" in text
     table = next(item.value for item in app.dataframe if "Left-out source" in item.value)
     assert table["Left-out source"].tolist() == ["a"] * 4 + ["b"] * 4
     assert table["Slices"].tolist() == [6, 6, 6, 18] * 2
