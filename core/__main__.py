@@ -269,7 +269,9 @@ def _robustness(options: argparse.Namespace) -> int:
 
 
 def _add_failures(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("failures", help="a run's worst wrong answers on phantoms; counts on held-out slices")
+    command = commands.add_parser(
+        "failures", help="a run's worst wrong answers on phantoms; counts on held-out slices"
+    )
     command.add_argument("--run", help="a run's name or folder (default: the demo run)")
     command.add_argument("--count", type=int, default=100, help="phantoms of each class (default: 100)")
     command.add_argument("--seed", type=int, default=1000, help="first seed of each class (default: 1000)")

@@ -61,7 +61,9 @@ def measure(
         raise ConfigError("count", str(count), "1 or more phantoms of each class")
     unknown = sorted(set(loaded.labels).difference(LABELS))
     if unknown:
-        raise RunError(f"{loaded.name}: labels", repr(unknown[0]), f"classes that can be drawn: {', '.join(LABELS)}")
+        raise RunError(
+            f"{loaded.name}: labels", repr(unknown[0]), f"classes that can be drawn: {', '.join(LABELS)}"
+        )
     predictor = Predictor.load(loaded.path)
     return {
         "model_sha256": model_sha256(loaded),
