@@ -19,7 +19,7 @@ body { max-width: 68rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 syst
   color: light-dark(#16222A, #E4EAED); background: light-dark(#FFF, #0F1519); overflow-wrap: break-word; }
 a { color: light-dark(#0B6B75, #5ABDC2); }
 h2 { margin-top: 2.5rem; padding-top: .75rem; border-top: 1px solid var(--line); }
-.scroll { overflow-x: auto; margin: 1rem 0; }
+nav ul { columns: 16rem; } .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); text-align: left; }
 td { vertical-align: top; }
@@ -43,7 +43,7 @@ def html(text: str, name: str, pictures: Sequence[tuple[str, bytes]] = ()) -> st
 
     from markdown import Markdown
 
-    reader = Markdown(extensions=["tables", "toc"], extension_configs={"toc": {"toc_depth": "2"}})
+    reader = Markdown(extensions=["tables", "toc"], extension_configs={"toc": {"toc_depth": "2-2"}})
     reader.preprocessors.deregister("html_block")
     for kind in ("html", "link", "reference", "short_reference", "autolink", "automail"):
         reader.inlinePatterns.deregister(kind)  # no address in a card is meant to be followed,

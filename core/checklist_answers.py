@@ -79,9 +79,8 @@ def summary(know: Facts) -> str:
 
 def retrospective(know: Facts) -> str:
     checksum, created = know("config.json", "data", "checksum"), know("config.json", "created")
-    return (
-        f"Retrospective: images and labels existed as files (checksum {checksum[:12]}…) when it began, {created}."
-    )
+    when = created[:10]
+    return f"Retrospective: images and labels existed as files (checksum {checksum[:12]}…) when it began, {when}."
 
 
 def goal(know: Facts) -> str:
