@@ -36,6 +36,10 @@ def _recipe(know: Facts, name: str) -> Any:
     return know("config.json", "recipe", name)
 
 
+def _prepared(know: Facts, name: str) -> Any:
+    return know("config.json", "recipe", "preprocess", name)
+
+
 def _labels(know: Facts) -> str:
     return listed(title(label) for label in know("config.json", "labels"))
 
@@ -55,11 +59,11 @@ def _measured(know: Facts) -> dict[str, Any]:
 
 def _whole(know: Facts) -> tuple[str, dict[str, Any]]:
     """The first of PARTS that was measured, and its results."""
-    found = _measured(know)
-    name = next((name for name in PARTS if name in found), None)
-    if name is None:
-        raise Unknown("metrics.json")
-    return name, found[name]
+    for name in PARTS:
+        found = know.maybe("metrics.json", name)
+        if found:
+            return name, found
+    raise Unknown("metrics.json")
 
 
 def _size(found: dict[str, Any]) -> str:
@@ -105,28 +109,26 @@ def representative(know: Facts) -> str:
 
 
 def preprocessing(know: Facts) -> str:
-    chosen = _recipe(know, "preprocess")
-    size = chosen["size"]
-    if chosen["pipeline"] == "paper":
-        return (
-            f"The same for every image: display grey, shorter side {chosen['resize']} pixels, the middle "
-            f"{size} × {size}."
-        )
-    low, high = (chosen["window_center"] + side * chosen["window_width"] / 2 for side in (-1, 1))
+    size = _prepared(know, "size")
+    if _prepared(know, "pipeline") == "paper":
+        resize = _prepared(know, "resize")
+        return f"The same for every image: display grey, shorter side {resize} pixels, the middle {size} × {size}."
+    center, width = _prepared(know, "window_center"), _prepared(know, "window_width")
     return (
         f"The same for every image: cropped to the lung field, {size} × {size} pixels, grey levels from "
-        f"{low:g} to {high:g} HU; images without Hounsfield units are brought to the same levels by their own lung "
-        f"({chosen['lung_hu']:g} HU) and soft tissue ({chosen['soft_hu']:g} HU)."
+        f"{center - width / 2:g} to {center + width / 2:g} HU; images without Hounsfield units are brought to the "
+        f"same levels by their own lung ({_prepared(know, 'lung_hu'):g} HU) and soft tissue "
+        f"({_prepared(know, 'soft_hu'):g} HU)."
     )
 
 
 def selection(know: Facts) -> str:
-    chosen = _recipe(know, "preprocess")
-    if chosen["pipeline"] == "paper":
-        return f"The middle {chosen['size']} × {chosen['size']} pixels of each image; no image is left out by hand."
+    if _prepared(know, "pipeline") == "paper":
+        size = _prepared(know, "size")
+        return f"The middle {size} × {size} pixels of each image; no image is left out by hand."
     return (
         "By program, in each image: the box around the lung field (core/preprocess.py, find_lung_field) and "
-        f"{100 * chosen['margin']:g} % more on each side; nothing by hand."
+        f"{100 * _prepared(know, 'margin'):g} % more on each side; nothing by hand."
     )
 
 
@@ -171,7 +173,7 @@ def disjoint(know: Facts) -> str:
 
 
 def model(know: Facts) -> str:
-    size, labels = _recipe(know, "preprocess")["size"], know("config.json", "labels")
+    size, labels = _prepared(know, "size"), know("config.json", "labels")
     return (
         f"{_recipe(know, 'backbone')} with a {_recipe(know, 'head')} head (core/model.py): one grey picture of "
         f"{size} × {size} pixels in, {len(labels)} probabilities and their activation maps out."
@@ -191,12 +193,13 @@ def initialisation(know: Facts) -> str:
 
 
 def training(know: Facts) -> str:
-    recipe, seed = know("config.json", "recipe"), know("config.json", "seed")
-    augment = "with augmentation" if recipe.get("augment") else "without augmentation"
+    names = ("name", "epochs", "batch_size", "optimizer", "learning_rate", "schedule")
+    name, epochs, batch, optimizer, rate, schedule = (_recipe(know, one) for one in names)
+    augment = "with" if know.maybe("config.json", "recipe", "augment") else "without"
     return (
-        f"Recipe {recipe['name']}: {recipe['epochs']} epochs, batch {recipe['batch_size']}, {recipe['optimizer']}, "
-        f"learning rate {recipe['learning_rate']:g} ({recipe['schedule']}), {augment}, seed {seed}; every value is "
-        "in config.json, the course of training in history.csv."
+        f"Recipe {name}: {epochs} epochs, batch {batch}, {optimizer}, learning rate {rate:g} ({schedule}), {augment} "
+        f"augmentation, seed {know('config.json', 'seed')}; all values in config.json, the course of training in "
+        "history.csv."
     )
 
 
@@ -325,12 +328,12 @@ def code(know: Facts) -> str:
 
 
 def predictors(know: Facts) -> str:
-    size = _recipe(know, "preprocess")["size"]
+    size = _prepared(know, "size")
     return f"The picture alone, {size} × {size} grey levels; none were selected, no patient's data is used."
 
 
 def judgement(know: Facts) -> str:
-    return f"None needs judgement: the pipeline {_recipe(know, 'preprocess')['pipeline']} computes them by program."
+    return f"None needs judgement: the pipeline {_prepared(know, 'pipeline')} computes them by program."
 
 
 def building(know: Facts) -> str:
@@ -348,8 +351,9 @@ def clusters(know: Facts) -> str:
 
 
 def calibration(know: Facts) -> str:
-    found = know("metrics.json", "calibration")
-    return f"Recalibrated by one temperature, {found['temperature']:.3f}, for all sources alike; {_size(found)}."
+    temperature = know("metrics.json", "calibration", "temperature")
+    size = _size(know("metrics.json", "calibration"))
+    return f"Recalibrated by one temperature, {temperature:.3f}, for all sources alike; {size}."
 
 
 def recalibrated(know: Facts) -> str:

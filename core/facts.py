@@ -50,7 +50,7 @@ def look_up(run: Run, place: Place) -> Any:
     if file == NOTES:
         value = next((title for title in _headings(run) if title.lower().startswith(keys[0].lower())), None)
     elif file == SPLIT:
-        value = [row.get(keys[0], "") for row in _split(run)]
+        value = [row[keys[0]] for row in _split(run) if keys[0] in row]
     else:
         value = run_document(run, file)
         for key in keys:
