@@ -197,9 +197,9 @@ def training(know: Facts) -> str:
     name, epochs, batch, optimizer, rate, schedule = (_recipe(know, one) for one in names)
     augment = "with" if know.maybe("config.json", "recipe", "augment") else "without"
     return (
-        f"Recipe {name}: {epochs} epochs, batch {batch}, {optimizer}, learning rate {rate:g} ({schedule}), {augment} "
-        f"augmentation, seed {know('config.json', 'seed')}; all values in config.json, the course of training in "
-        "history.csv."
+        f"Recipe {name}: {epochs} epochs, batch {batch}, {optimizer}, learning rate {rate:g} ({schedule}), "
+        f"{augment} augmentation, seed {know('config.json', 'seed')}; all values in config.json, the course of "
+        "training in history.csv."
     )
 
 
