@@ -126,7 +126,7 @@ def test_wrong_answers_are_shown_with_their_pictures_and_real_ones_as_numbers(pa
     assert "It calls 2 of 4 drawn normal slices wrong" in text
     assert "called :violet[:material/square:] **lung tumour** 0.997; seed 1024" in text
     assert "Of 60 real slices 5 are called wrong, 2 of them with 0.9 or more" in text
-    (shown,) = app.get("imgs")
+    (shown,) = app.get("image")
     (alternative,) = [image.alt for image in shown.proto.imgs]
     assert alternative.startswith("Phantom drawn as normal (seed 1024), called lung tumour")
     row = table_with(app, "Source").iloc[0]
@@ -138,7 +138,7 @@ def test_wrong_answers_are_shown_with_their_pictures_and_real_ones_as_numbers(pa
 def test_pictures_are_not_drawn_with_another_network_than_was_measured(page):
     app = page(failures=FAILED | {"model_sha256": "0" * 64})
     assert "The network of this run is another" in words(app)
-    assert not app.get("imgs")
+    assert not app.get("image")
 
 
 def test_what_goes_wrong_says_how_to_measure_it_where_it_is_not(page):

@@ -48,21 +48,7 @@ def checklist_card(run: Run) -> None:
                 "Filled: the run's own files hold the answer, which does not say that it is a good one. Open: what "
                 "would answer it",
             )
-        shown = table if state == STATES[0] else table[table["state"] == state.lower()]
-        with st.container(key="checklist-table"):
-            st.table(
-                pd.DataFrame(
-                    {
-                        "Item": shown["item"],
-                        "Topic": shown["topic"],
-                        "Answer, or what would answer it": shown["state"].map(SIGNS) + shown["text"],
-                    }
-                ),
-                height=480,
-                border="horizontal",
-                hide_index=True,
-                alt=f"Items of {chosen.name}, {state.lower()}, with their answers",
-            )
+        _table(chosen.name, table if state == STATES[0] else table[table["state"] == state.lower()], state)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(f"{chosen.citation} [{chosen.url}]({chosen.url}). {chosen.licence}", width="stretch")
             st.download_button(
@@ -75,3 +61,21 @@ def checklist_card(run: Run) -> None:
                 key=f"csv-{chosen.id}",
                 help="All items with question, state, answer and the places in the run that it comes from",
             )
+
+
+def _table(name: str, shown: pd.DataFrame, state: str) -> None:
+    """Items in their order; an open one says so, and what would answer it."""
+    with st.container(key="checklist-table"):
+        st.table(
+            pd.DataFrame(
+                {
+                    "Item": shown["item"],
+                    "Topic": shown["topic"],
+                    "Answer, or what would answer it": shown["state"].map(SIGNS) + shown["text"],
+                }
+            ),
+            height=480,
+            border="horizontal",
+            hide_index=True,
+            alt=f"Items of {name}, {state.lower()}, with their answers",
+        )
