@@ -138,5 +138,6 @@ def limits(run: Run) -> Iterator[str]:
     ):
         if name not in metrics:
             lines.append(f"Not measured: {words}.")
-    lines.append("Patients are not described: age, sex, scanner and treatment are not in the data.")
+    known = ["class", "source", *metrics.get("grouped_validation", {}).get("by_column", {})]
+    lines.append(f"Of slices and patients the run knows {listed(known)}, and nothing else to tell results by.")
     yield "\n".join(f"- {line}" for line in lines)

@@ -260,7 +260,7 @@ def external(know: Facts) -> str:
     ]
     return (
         "Each source left out of training in turn, balanced accuracy of the classes it has: "
-        f"{'; '.join(by_source)}. No further set was kept aside."
+        f"{'; '.join(by_source)}. The run's own network learned from all of these."
     )
 
 
@@ -269,8 +269,8 @@ def performance(know: Facts) -> str:
     by = ["class", *(["source"] if found.get("by_source") else []), *(found.get("by_column") or {})]
     return (
         f"Balanced accuracy {estimate(found['balanced_accuracy'])}, {_size(found)} ({SCHEMES[name]}); by "
-        f"{listed(by)} in the card, which begins with sources left out where they were measured. No subgroups of "
-        "patients: none are known."
+        f"{listed(by)} in the card, which begins with sources left out where they were measured. The run knows no "
+        "other subgroup."
     )
 
 
