@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _add_refusals(commands)
     _add_shortcuts(commands)
     _add_robustness(commands)
+    _add_failures(commands)
     _add_paper(commands)
     _add_audit(commands)
     _add_predict(commands)
@@ -329,6 +330,26 @@ def _robustness(options: argparse.Namespace) -> int:
         keep(options.run, found)
     _print_json(found)
     return 0
+
+
+def _add_failures(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "failures", help="a run's worst wrong answers on phantoms; counts on held-out slices"
+    )
+    command.add_argument("--run", help="a run's name or folder (default: the demo run)")
+    command.add_argument("--count", type=int, default=100, help="phantoms of each class (default: 100)")
+    command.add_argument("--seed", type=int, default=1000, help="first seed of each class (default: 1000)")
+    command.add_argument("--keep", action="store_true", help="put the result into the run and its model card")
+    command.add_argument("--json", action="store_true", help="all figures and intervals as JSON")
+    command.set_defaults(command=_failures)
+
+
+def _failures(options: argparse.Namespace) -> int:
+    from core.failures import keep, measure, report
+
+    with _progress("phantom") as tell:
+        found = measure(options.run, options.count, options.seed, tell)
+    return _give(options, found, keep, report)
 
 
 def _add_paper(commands: argparse._SubParsersAction) -> None:

@@ -12,6 +12,7 @@ metrics.json       results with 95 % intervals
 gate.json          how far from its training slices the network still answers, numbers only
 neighbours.parquet the training slices as points in feature space, numbers only
 thumbnails.parquet small pictures of phantoms, never of real slices
+failures.json      its worst wrong answers on phantoms (by seed) and counts of those on held-out slices
 folds/             weights of the networks of cross-validation, in half precision; never shipped
 note.md            what a person wrote about the run
 MODEL_CARD.md      the same in words
@@ -32,6 +33,7 @@ RUNS = Path(os.environ.get("LUNGLENS_RUNS") or Path(__file__).resolve().parent.p
 """Where runs lie; LUNGLENS_RUNS names another folder."""
 
 DEMO = "demo"
+FAILURES = "failures.json"
 SHIPPED = (DEMO, "reference")
 """Runs that come with the repository: nobody renames or deletes them."""
 NETWORK, ENSEMBLE = "model.onnx", "ensemble.json"

@@ -9,9 +9,12 @@ from core.labels import title
 from dashboard import charts, components, loaders, state
 from dashboard.components import figure_title, plain
 from dashboard.evidence import loaders as evidence
+from dashboard.evidence.checklists import checklist_card
+from dashboard.evidence.failures import failures_card
+from dashboard.evidence.whole import CSS, whole_card
 from dashboard.figure import downloads
 from dashboard.loaders import source_title
-from dashboard.measured import card_body, declines, forest_card, headline, robustness_table
+from dashboard.measured import declines, forest_card, headline, robustness_table
 
 MADE = "`python -m core shortcuts --run RUN --data DIR... --keep` measures it, after a cross-validation."
 KINDS = {"network": "network", "probe": "probe"}
@@ -159,7 +162,8 @@ def refusal_card(found: dict | None, opened: Gate | None) -> None:
         ]  # fmt: skip
         table = pd.DataFrame(rows, columns=["Pictures", "Refused", "Number"])
         shown = table.assign(Pictures=table["Pictures"].map(plain))
-        st.table(shown, border="horizontal", hide_index=True, alt="Share refused of each kind of picture")
+        with st.container(key="refused"):
+            st.table(shown, border="horizontal", hide_index=True, alt="Share refused of each kind of picture")
         st.caption(loaders.gate_words({"gate": found}))
         downloads("refusals", table)
 
@@ -171,6 +175,7 @@ def _refused_words(passed: dict) -> str:
     return loaders.estimate_words(turned)
 
 
+st.html(CSS)
 actions = components.head(
     "What is this model for, and where does it fail?",
     f"The card of run {plain(state.run_name())}, written from its own files.",
@@ -203,12 +208,11 @@ with left:
     forest_card(loaders.left_out_table(run.metrics))
 with right:
     refusal_card(run.metrics.get("gate"), opened)
+failures_card(run)
 robustness_card(run.metrics.get("robustness"), 1 / len(run.labels))
-st.header("The whole card", anchor=False)
-if run.card:
-    st.markdown(card_body(run.card))
-else:
-    st.markdown(
-        "This run has no MODEL_CARD.md; `python -m core evaluate --keep NAME` and cross-validation write one."
-    )
-st.caption("**Sources and limits.** metrics.json, config.json and NOTES.md of the run; intervals count groups.")
+checklist_card(run)
+whole_card(run)
+st.caption(
+    "**Sources and limits.** config.json, environment.json, split.csv, metrics.json, failures.json and NOTES.md of "
+    "the run; intervals count groups."
+)
