@@ -9,13 +9,14 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only dashboard/ on the pat
 
 import streamlit as st
 
-from dashboard import components, loaders, messages, state
+from dashboard import components, departure, loaders, messages, state
 from dashboard.economics import scenario_card
 from dashboard.economics import state as scenario_state
 
 STATIC = ROOT / "dashboard" / "static"
 
 messages.keep_all()
+departure.free_what_was_held()
 st.set_page_config(page_title="LungLens", page_icon=str(STATIC / "icon.svg"), layout="wide")
 st.html(STATIC / "app.css")
 st.logo(str(STATIC / "logo.svg"), size="large", icon_image=str(STATIC / "icon.svg"))
