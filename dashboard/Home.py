@@ -60,13 +60,15 @@ page = st.navigation(
     expanded=True,
 )
 
-with st.sidebar:
+with st.sidebar, components.told():
     state.choose_run(loaders.run_names(), shown=page.url_path in ONE_RUN)
     if page in MARKET:
         scenario_card.sidebar(page.url_path)
     else:
         scenario_state.elsewhere()
+with st.sidebar:
     st.caption(components.DISCLAIMER)
 
-page.run()
+with components.told():
+    page.run()
 loaders.settle(page.url_path)

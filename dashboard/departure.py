@@ -1,8 +1,8 @@
 """What a visitor held leaves memory soon after the visit ends, uploads among it, whether or not others come.
 
 Streamlit (1.67) keeps the session of a closed tab for two minutes, so that a lost connection can be taken up again,
-but looks for what is past its time only when the next tab is closed: what the last visitor of the day uploaded stays
-until the next day. Here a session that is not taken up again within SECONDS is closed for good.
+but looks for what is past its time only when the next tab is closed: what the last visitor of the day uploaded
+stays until the next day. Here a session that is not taken up again within SECONDS is closed for good.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """Many visitors: uploads leave nothing behind, and a visitor who leaves frees what they held."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

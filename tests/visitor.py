@@ -28,7 +28,7 @@ class Fault(Exception):
 
 @dataclass(frozen=True)
 class Shown:
-    """An element on the page: its kind (`slider`, `alert`, ...), its message, the fragment that draws it, and when."""
+    """An element on the page: its kind (`slider`, `alert`), its message, the fragment that draws it, and when."""
 
     kind: str
     message: Any
@@ -91,11 +91,9 @@ class Visitor:
 
     def open(self, page: str = "", query: str = "") -> None:
         """Go to the page of this address (`classify`) with these parameters, and wait until all of it is drawn."""
-        if page and not self.pages:
-            self._draw("", "")
         self.query = query
         self._again.clear()
-        self._draw(self.pages.get(page, ""), "")
+        self._draw(self.pages.get(page, ""), "", name="" if self.pages else page)
 
     def controls(self, kind: str, label: str = "") -> list[Shown]:
         """What can be used of a kind, in order of the page; `label` is its beginning."""
@@ -158,12 +156,12 @@ class Visitor:
         if "trigger_value" in value:
             self.states.pop(key, None)
 
-    def _draw(self, page: str, fragment: str, by_itself: bool = False) -> None:
+    def _draw(self, page: str, fragment: str, by_itself: bool = False, name: str = "") -> None:
         """Ask for a drawing and take all of it; Fault where it holds an exception."""
         self._drawing, self._begun = self._drawing + 1, False
         message = BackMsg()
         ask = message.rerun_script
-        ask.query_string, ask.page_script_hash = self.query, page
+        ask.query_string, ask.page_script_hash, ask.page_name = self.query, page, name
         ask.fragment_id, ask.is_auto_rerun = fragment, by_itself
         ask.context_info.url = self.url
         ask.widget_states.widgets.extend(self.states.values())

@@ -276,8 +276,8 @@ def finished_runs() -> list[str]:
 
 def run_facts(name: str) -> dict[str, Any]:
     """Config and metrics of a run's folder; {} while it has none or where they cannot be read."""
-    run = runs.Run(runs.RUNS / name)
     try:
+        run = runs.load_run(runs.RUNS / name)
         return {"config": run.config, "metrics": run.metrics}
     except LungLensError:
         return {}
