@@ -10,15 +10,15 @@ MAYBE = (int, float, type(None))
 ESTIMATE = {"value": MAYBE, "low": MAYBE, "high": MAYBE}
 SHARE = ESTIMATE | {"slices": int}
 EVALUATION = {
-    "n_slices": int,
-    "n_groups": int,
-    "balanced_accuracy": ESTIMATE,
+    "n_slices?": int,
+    "n_groups?": int,
+    "balanced_accuracy?": ESTIMATE,
     "diseased_auc?": ESTIMATE,
-    "classes": {ANY: {"support": int, "sensitivity": ESTIMATE}},
+    "classes?": {ANY: {"support": int, "sensitivity": ESTIMATE}},
 }
 CALIBRATED = {"ece": ESTIMATE, "cross_entropy": ESTIMATE}
 METRICS = {
-    "leave_one_source_out?": {ANY: EVALUATION | {"diseased_auc": ESTIMATE}},
+    "leave_one_source_out?": {ANY: EVALUATION | {"classes": EVALUATION["classes?"], "diseased_auc": ESTIMATE}},
     "grouped_validation?": EVALUATION,
     "validation?": EVALUATION,
     "test?": EVALUATION,
@@ -47,7 +47,7 @@ METRICS = {
     },
     "robustness?": {"slices": int, "groups": int, "kinds": {ANY: {"words": str, "steps": list}}},
 }
-"""A name that ends in "?" may be missing or null; ANY stands for all names there are."""
+"""A name that ends in "?" may be missing, at the top null too; ANY stands for all names there are."""
 
 
 def check(content: Any, form: Any, file: str, place: str = "") -> None:
@@ -63,7 +63,7 @@ def check(content: Any, form: Any, file: str, place: str = "") -> None:
         if name == ANY:
             for each, value in content.items():
                 check(value, part, file, f"{place}.{each}".lstrip("."))
-        elif key in content and not (name != key and content[key] is None):
+        elif key in content and not (place == "" and content[key] is None):
             check(content[key], part, file, f"{place}.{key}".lstrip("."))
         elif name == key:
             raise RunError(f"{file}: {place}", f"no {key}", "the file as it was written")
