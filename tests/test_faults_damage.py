@@ -1,4 +1,4 @@
-"""Damaged files: the page that meets one names it, with what was found and expected; nothing ends in a traceback."""
+"""Damaged files: the page that meets one names it, with what was found and expected; never a traceback."""
 
 import json
 import os
