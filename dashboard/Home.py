@@ -9,7 +9,7 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only dashboard/ on the pat
 
 import streamlit as st
 
-from dashboard import components, departure, loaders, messages, state
+from dashboard import components, departure, loaders, messages, state, uploads
 from dashboard.economics import scenario_card
 from dashboard.economics import state as scenario_state
 
@@ -17,6 +17,7 @@ STATIC = ROOT / "dashboard" / "static"
 
 messages.keep_all()
 departure.free_what_was_held()
+uploads.keep_in_memory()
 st.set_page_config(page_title="LungLens", page_icon=str(STATIC / "icon.svg"), layout="wide")
 st.html(STATIC / "app.css")
 st.logo(str(STATIC / "logo.svg"), size="large", icon_image=str(STATIC / "icon.svg"))
