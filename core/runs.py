@@ -127,11 +127,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that, whatever happens, either the old or the new one is there in full."""
     part = path.with_name(f"{path.name}.part{os.getpid()}")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:  # a full disk above all, which the part would keep full
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def soak(app: browser.App, asked: argparse.Namespace) -> int:
     print(f"after warm-up: {warm:.0f} MB", flush=True)
     seen = Seen()
     peak = load(app, asked, asked.minutes, seen, asked.seed + 2, with_browser=True)
-    during = held(app.url)[UPLOADS]
+    during = held(app.url).get(UPLOADS, 0.0)
     print(f"at the end of the load: {memory(app.pid):.0f} MB, peak {peak:.0f} MB, uploads {during / 1e6:.1f} MB")
     report(seen)
     left = all_left(app)
