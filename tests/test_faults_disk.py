@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from core import evaluate, jobs, metrics, runs
-from core.errors import RunError
+from core.audit_example import write_example
+from core.errors import DataError, RunError
 from core.labels import LABELS
 from core.order import Request
+from dashboard.training import loaders
 from market.database import ScenarioStore, open_database
 from market.errors import DatabaseError
 from market.scenarios import Scenario
@@ -158,11 +160,13 @@ def test_the_pages_tell_of_a_disk_that_is_full_or_only_read(disk, tmp_path):
     made_run(disk, "demo")
     ScenarioStore(disk / "scenarios.duckdb").save_scenario(Scenario("kept", "us"))
     own = {"LUNGLENS_RUNS": str(disk), "LUNGLENS_SCENARIOS": str(disk / "scenarios.duckdb")}
+    write_data(tmp_path / "images" / "drawn", per_class=4, seed=10)
+    own["LUNGLENS_DATA"] = str(tmp_path / "images")
     log = tmp_path / "streamlit.log"
     with browser.running_app(browser.ROOT / "dashboard" / "Home.py", log, own) as app, Visitor(app.url) as visitor:
 
         def said(page: str, button: str, times: int = 1) -> str:
-            visitor.open(page)
+            visitor.open(page, "folders=drawn" if page == "train" else "")
             for _ in range(times):
                 visitor.click(visitor.controls("button", button)[0])
                 if visitor.elements("alert"):
@@ -180,3 +184,14 @@ def test_the_pages_tell_of_a_disk_that_is_full_or_only_read(disk, tmp_path):
         assert "no room left" in said("compare", "Save scenario", times=60)
         assert "No space left" in said("train", "Start training")
     assert "Traceback" not in log.read_text(errors="replace")
+
+
+@pytest.mark.parametrize("how", ["full", "only read"])
+def test_what_a_page_draws_for_itself_is_refused_by_name_and_leaves_no_half(disk, monkeypatch, how):
+    monkeypatch.setattr(loaders, "CACHE", disk / "cache")
+    fill(disk) if how == "full" else only_read(disk, True)
+    with pytest.raises(DataError, match=r"phantoms-3: found no way to write it"):
+        loaders.make_phantoms(3)
+    with pytest.raises(DataError, match="the example: found no way to write it"):
+        write_example(disk / "example")
+    assert not (disk / "cache" / "phantoms-3").exists() and not list(disk.glob("example/*"))
