@@ -9,7 +9,7 @@ export PYTHON CPU
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help app test lint format bench train clean runtime dev
+.PHONY: help app test lint format bench soak train clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -31,6 +31,10 @@ format: dev ## put code in form
 
 bench: dev ## measure speed and memory against plain loops
 	@$(PY) -m tests.bench $(ARGS)
+
+soak: dev ## load a public server with visitors, then check what it holds (ARGS="--minutes 10 --visitors 30")
+	@$(PY) -m tests.browser
+	@$(PY) -m tests.soak $(ARGS)
 
 train: runtime ## train a model (DATA="DIR ..." CONFIG=lung|paper ARGS="--epochs 10")
 ifeq ($(strip $(DATA)),)

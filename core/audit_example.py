@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.errors import DataError
 from core.phantom import cut, make_patient
 from core.samples import png_bytes
 from core.slices import Slice, window
@@ -41,10 +42,21 @@ def write_example(
     """The two data folders below `folder`, made there if they are not yet; always the same files.
 
     progress  called with (done, total) after each patient
+
+    Raises DataError where they cannot be written.
     """
     made = tuple(folder / name for name in SOURCES)
     if all((path / "manifest.csv").is_file() for path in made):
         return made
+    try:
+        _write_all(folder, made, progress)
+    except OSError as error:
+        expected = f"room and leave to write in {folder.parent.name}/{folder.name}"
+        raise DataError("the example", f"no way to write it ({error.strerror})", expected) from error
+    return made
+
+
+def _write_all(folder: Path, made: tuple[Path, ...], progress: Callable[[int, int], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # Made aside and then moved in one step, so that two visitors at once do not see halves.
     aside = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
@@ -66,7 +78,6 @@ def write_example(
                     raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return made
 
 
 def _patient(source: str, label: str, number: int) -> tuple[str, str, str, str, bytes]:

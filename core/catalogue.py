@@ -350,8 +350,9 @@ def _own(name: str) -> Path:
 
 def _at_rest(path: Path) -> Path:
     """The folder, unless a training or a cross-validation still needs it where it is."""
-    begun = (path / "config.json").is_file() and not runs.is_finished(path)
-    if begun or (path / "checkpoint.pt").exists():
+    # What predicts is written last; killed right after, a training leaves its checkpoint.
+    begun = (path / "config.json").is_file() or (path / "checkpoint.pt").exists()
+    if begun and not runs.is_finished(path):
         raise RunError(path.name, "a training that is not finished", "one that is, or that was resumed to its end")
     if any(path.glob("fold_*")):
         raise RunError(path.name, "a run in the middle of a cross-validation", "one that is done")

@@ -201,7 +201,7 @@ class Turn:
         self.name, self.request, self.folder = name, request, _folder(name)
         self.known: dict[str, Any] = {}
         self.locks: list[int] = []
-        self.written = 0.0
+        self.began = self.written = 0.0  # by the clock that nobody sets
         self.before: Any = None
 
     def __enter__(self) -> "Turn":
@@ -219,7 +219,7 @@ class Turn:
             self.locks.append(alive)
             arguments = self.request.arguments() if self.request else None
             _write_order(self.folder, arguments)
-        self.known = {"pid": os.getpid(), "started": time.time()}
+        self.began, self.known = time.monotonic(), {"pid": os.getpid(), "started": time.time()}
         try:
             self._wait()
         except BaseException as error:
@@ -264,6 +264,7 @@ class Turn:
             turn = None if _ahead(ticket, queued_only=True) else _lock(runs.RUNS / FOLDER / "turn")
             if turn is not None:
                 self.locks.append(turn)
+                self.began = time.monotonic()
                 self.tell(state="preparing", started=time.time())
                 return
             if not told:
@@ -285,7 +286,7 @@ class Turn:
         if known.get("state") == "training" and known.get("steps"):
             path = self.folder / "steps.csv"
             row = (
-                round(known["updated"] - known["started"], 1),
+                round(self.written - self.began, 1),
                 round(known["epoch"] + known["step"] / known["steps"], 5),
                 *(known[name] for name in STEP_COLUMNS[2:]),
             )
@@ -350,7 +351,13 @@ def _write_order(folder: Path, arguments: list[str] | None) -> None:
     kept = _read(folder / "order.json").get("arguments", []) if arguments is None else arguments
     for old in ("progress.json", "stop"):
         (folder / old).unlink(missing_ok=True)
-    _replace(folder / "order.json", {"arguments": kept, "ticket": time.time_ns()})
+    _replace(folder / "order.json", {"arguments": kept, "ticket": _last_ticket() + 1})
+
+
+def _last_ticket() -> int:
+    """The highest number in the queue, at least the time: a clock that is set back lets nobody jump the queue."""
+    given = (_read(path).get("ticket", 0) for path in (runs.RUNS / FOLDER).glob("*/order.json"))
+    return max([time.time_ns(), *(ticket for ticket in given if isinstance(ticket, int))])
 
 
 def _state(folder: Path, run: Path, alive: bool, told: str | None) -> str | None:
@@ -413,9 +420,12 @@ def _lock(path: Path) -> int | None:
 
 def _held(path: Path) -> bool:
     """Whether a process holds the lock. Those who ask share it, so that they do not take each other for one."""
-    if fcntl is None or not path.exists():
+    if fcntl is None:
         return False
-    asking = os.open(path, os.O_RDWR)
+    try:
+        asking = os.open(path, os.O_RDONLY)  # the folder may be one that is only read
+    except OSError:
+        return False
     try:
         fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False

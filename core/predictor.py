@@ -89,8 +89,9 @@ class Predictor:
         except ConfigError as error:
             raise RunError(error.name, error.found, error.expected) from error
         self.temperature = run.config.get("temperature", 1.0)
-        if not isinstance(self.temperature, (int, float)) or self.temperature <= 0:
-            raise RunError(f"{run.name}: config.json", f"temperature {self.temperature!r}", "a number above 0")
+        size, side = self.preprocess.size, self._session.get_inputs()[0].shape[-1]
+        if size != side:
+            raise RunError(f"{run.name}: config.json", f"pictures of {size} pixels", f"{side}, as in model.onnx")
         classes = self._session.get_outputs()[0].shape[1]
         if len(self.labels) != classes:
             raise RunError(f"{run.name}: config.json", f"{len(self.labels)} labels", f"{classes}, as in model.onnx")

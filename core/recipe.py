@@ -120,7 +120,7 @@ def recipe_from_json(values: dict[str, Any], where: str = "recipe") -> Recipe:
         raise ConfigError(where, type(values).__name__, "a mapping of names to values")
     values = dict(values)
     for name, kind in (("preprocess", PreprocessConfig), ("augment", AugmentConfig)):
-        if values.get(name) is not None:
+        if values.get(name) is not None or (name == "preprocess" and name in values):
             values[name] = _build(kind, values[name], f"{where}: {name}")
     return _build(Recipe, values, where)
 

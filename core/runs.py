@@ -27,6 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from core import shape
 from core.errors import RunError
 
 RUNS = Path(os.environ.get("LUNGLENS_RUNS") or Path(__file__).resolve().parent.parent / "data" / "runs")
@@ -39,6 +40,7 @@ SHIPPED = (DEMO, "reference")
 NETWORK, ENSEMBLE = "model.onnx", "ensemble.json"
 """What a finished run has one of: a network of its own, or the runs that it is the mean of (core.ensemble)."""
 
+COUNTED = {"source", "label", "part", "images", "groups"}
 PACKAGES = ("torch", "torchvision", "onnxruntime", "numpy", "opencv-python-headless", "pillow", "pydicom")
 
 
@@ -58,14 +60,20 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The contents of metrics.json; empty while nothing was measured."""
+        """The contents of metrics.json; empty while nothing was measured. RunError where it is damaged."""
         path = self.path / "metrics.json"
-        return read_json(path) if path.exists() else {}
+        content = read_json(path) if path.exists() else {}
+        shape.check(content, shape.METRICS, f"{self.name}: {path.name}")
+        return content
 
     @property
     def card(self) -> str:
+        """The text of MODEL_CARD.md; empty while there is none. RunError for bytes that are no text."""
         path = self.path / "MODEL_CARD.md"
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        try:
+            return path.read_text(encoding="utf-8") if path.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.name}: {path.name}", "a file that is no text", "Markdown in UTF-8") from error
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -80,14 +88,27 @@ def load_run(run: str | Path | None = None) -> Run:
             if not (path / "config.json").is_file():
                 raise RunError(str(run), "a folder without config.json", "a run folder")
             loaded = Run(path)
-            missing = [key for key in ("labels", "recipe") if key not in loaded.config]
-            if missing:
-                raise RunError(f"{run}: config.json", f"no {missing[0]}", "labels and recipe")
-            if not isinstance(loaded.config["labels"], list):
-                raise RunError(f"{run}: config.json", "labels that are no list", "a list of class names")
+            _check_config(f"{run}: config.json", loaded.config)
             return loaded
     known = f"one of {', '.join(list_runs())}, or " if list_runs() else ""
     raise RunError(str(run), "no such run", f"{known}the path of a run folder")
+
+
+def _check_config(where: str, config: dict[str, Any]) -> None:
+    """RunError where config.json is not what training writes, as far as others read it."""
+    missing = [key for key in ("labels", "recipe") if key not in config]
+    if missing:
+        raise RunError(where, f"no {missing[0]}", "labels and recipe")
+    labels, temperature = config["labels"], config.get("temperature", 1.0)
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise RunError(where, "labels that are no list", "a list of class names")
+    if not isinstance(temperature, (int, float)) or not temperature > 0:
+        raise RunError(where, f"temperature {temperature!r}", "a number above 0")
+    if not isinstance(config["recipe"], dict):
+        raise RunError(where, f"recipe {config['recipe']!r}", "a mapping of names to values")
+    counts = config.get("data", {}).get("counts", []) if isinstance(config.get("data", {}), dict) else None
+    if not isinstance(counts, list) or not all(isinstance(row, dict) and row.keys() >= COUNTED for row in counts):
+        raise RunError(where, "data without its counts", f"rows of {', '.join(sorted(COUNTED))}")
 
 
 def list_runs() -> list[str]:
@@ -117,11 +138,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that, whatever happens, either the old or the new one is there in full."""
     part = path.with_name(f"{path.name}.part{os.getpid()}")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:  # a full disk above all, which the part would keep full
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

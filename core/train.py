@@ -25,9 +25,9 @@ from core.neighbours import build_from_features
 from core.order import Order, check_name, check_parts, class_names, part_counts, split
 from core.predictor import softmax
 from core.recipe import recipe_from_json
-from core.runs import environment, read_json, write_atomically, write_json
+from core.runs import environment, load_run, read_json, write_atomically, write_json
 from core.views import Views, load_views
-from core.weights import start_from
+from core.weights import UNREADABLE, start_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,20 +83,45 @@ def resume(path: Path, tell: Tell = unheard) -> Path:
         raise RunError(path.name, "a finished run", "one that was stopped")
     if not (path / CHECKPOINT).is_file():
         raise RunError(path.name, f"no {CHECKPOINT}", "a run folder that training was stopped in")
-    state = torch.load(path / CHECKPOINT, map_location="cpu", weights_only=True)
-    config = read_json(path / "config.json")
+    state, config = _checkpoint(path), load_run(path).config
     recipe = recipe_from_json(config["recipe"], f"{path.name}: config.json")
-    order = Order(path.name, tuple(state["folders"]), recipe, "none", config["seed"])
+    order = Order(path.name, tuple(state["folders"]), recipe, "none", _known(path, config, "seed", int))
     table = data.load_table([Path(folder) for folder in order.folders])
-    if data.checksum(table) != config["data"]["checksum"]:
+    if data.checksum(table) != _known(path, config, "data", dict).get("checksum"):
         raise DataError("data", "images or labels that changed since the run began", "the very same data")
     labels = tuple(config["labels"])
     model, _ = new_model(order, len(labels))
     views = load_views(table, recipe.preprocess, progress=_preparing(tell))
     parts = split(table, recipe, order.seed)
     trainer = Trainer(model, recipe, labelled(table, views, labels, parts), order.seed)
-    trainer.restore(state["trainer"])
+    try:
+        trainer.restore(state["trainer"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise _damaged(path) from error
     return _run(path, order, table, parts, labels, trainer, tell)
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """What training keeps to go on with; RunError for a file that is damaged or of something else."""
+    try:
+        state = torch.load(path / CHECKPOINT, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise _damaged(path) from error
+    if not isinstance(state, dict) or not {"folders", "trainer"} <= state.keys():
+        raise _damaged(path)
+    return state
+
+
+def _damaged(path: Path) -> RunError:
+    expected = "the file as training wrote it; without one, train anew under another name"
+    return RunError(f"{path.name}: {CHECKPOINT}", "a damaged file", expected)
+
+
+def _known(path: Path, config: dict[str, Any], name: str, kind: type) -> Any:
+    """An entry of a run's config.json; RunError where it is not of this kind."""
+    if not isinstance(config.get(name), kind):
+        raise RunError(f"{path.name}: config.json", f"{name} {config.get(name)!r}", f"{name} as training wrote it")
+    return config[name]
 
 
 def _preparing(tell: Tell) -> Callable[[int, int], None]:
@@ -236,7 +261,7 @@ def _finish(path, order, table, parts, labels, trainer) -> Path:
     content = export_onnx(model, order.recipe.preprocess.size, views.plain[:PARITY_SLICES])
     write_card(path)
     write_atomically(path / "model.onnx", content)
-    (path / CHECKPOINT).unlink()
+    (path / CHECKPOINT).unlink(missing_ok=True)
     return path
 
 

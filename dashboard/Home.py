@@ -9,13 +9,15 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only dashboard/ on the pat
 
 import streamlit as st
 
-from dashboard import components, loaders, messages, state
+from dashboard import components, departure, loaders, messages, state, uploads
 from dashboard.economics import scenario_card
 from dashboard.economics import state as scenario_state
 
 STATIC = ROOT / "dashboard" / "static"
 
 messages.keep_all()
+departure.free_what_was_held()
+uploads.keep_in_memory()
 st.set_page_config(page_title="LungLens", page_icon=str(STATIC / "icon.svg"), layout="wide")
 st.html(STATIC / "app.css")
 st.logo(str(STATIC / "logo.svg"), size="large", icon_image=str(STATIC / "icon.svg"))
@@ -59,13 +61,15 @@ page = st.navigation(
     expanded=True,
 )
 
-with st.sidebar:
+with st.sidebar, components.told():
     state.choose_run(loaders.run_names(), shown=page.url_path in ONE_RUN)
     if page in MARKET:
         scenario_card.sidebar(page.url_path)
     else:
         scenario_state.elsewhere()
+with st.sidebar:
     st.caption(components.DISCLAIMER)
 
-page.run()
+with components.told():
+    page.run()
 loaders.settle(page.url_path)

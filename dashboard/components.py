@@ -1,13 +1,15 @@
 """Pieces that pages show: words, glyphs, figure titles, interval pills, messages."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import LungLensError, RunError
 from core.labels import title
+from market.errors import MarketError
 
 DISCLAIMER = "For research and education. Not a medical device: do not use it to diagnose or treat anyone."
 
@@ -85,6 +87,19 @@ def unread_message(error: LungLensError) -> str:
     """The file, what was found and what was expected, as Markdown."""
     found, expected = plain(error.found), plain(error.expected)
     return f"**{plain(error.name)} could not be read.** Found {found}; expected {expected}."
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Inside, what the packages refuse, such as a damaged file, is told on the page and never a traceback."""
+    try:
+        yield
+    except (LungLensError, MarketError) as error:
+        st.error(
+            f"**This cannot be shown.** {plain(error.name)}: found {plain(error.found)}; "
+            f"expected {plain(error.expected)}.",
+            icon=":material/error:",
+        )
 
 
 def run_message(error: RunError) -> None:

@@ -196,8 +196,7 @@ def samples() -> list[Sample]:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _samples(folder: Path, version: int) -> list[Sample]:
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for row in _listed(folder / "manifest.csv") if (folder / row["file"]).is_file()]
     series = [row for row in rows if row["file"].endswith(".zip")]
     single = _mixed([row for row in rows if not row["file"].endswith(".zip")])
     titles = ["Series"] if len(series) == 1 else [f"Series {number}" for number in range(1, len(series) + 1)]
@@ -207,6 +206,18 @@ def _samples(folder: Path, version: int) -> list[Sample]:
         path = folder / row["file"]
         found.append(Sample(path.stem, title, row["label"], path, _thumbnail(path)))
     return found
+
+
+def _listed(manifest: Path) -> list[dict[str, str]]:
+    """The rows of the samples' manifest; ImageError where it is damaged."""
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(manifest.name, "a file that is no table", "file and label of each sample") from error
+    if not all(row.get("file") and row.get("label") for row in rows):
+        raise ImageError(manifest.name, "rows without a file or a label", "file and label of each sample")
+    return rows
 
 
 def _mixed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -220,9 +231,10 @@ def _mixed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _thumbnail(path: Path) -> bytes:
-    """The middle slice of a sample as a small PNG."""
+    """The middle slice of a sample as a small PNG, black where the file is damaged: opened, it says so."""
     slices = [item for item in iter_slices(path.read_bytes(), path.name) if isinstance(item, Slice)]
-    return small_png(slices[len(slices) // 2])
+    black = Slice(np.zeros((8, 8), np.uint8), "grey", path.name, None)
+    return small_png(slices[len(slices) // 2] if slices else black)
 
 
 def small_png(slice_: Slice) -> bytes:

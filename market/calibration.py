@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from market.distributions import uniforms
-from market.errors import MarketError
+from market.errors import MarketError, ParameterError
 from market.lung_trace import LungTrace, trace_screens
 from market.natural_history import CYCLES_PER_YEAR, GROUPS, STAGES, LifeTable, Parameters, natural_history
-from market.parameters import ParameterSet, fitted
+from market.parameters import ParameterSet, fitted, read_text, read_yaml
 from market.screening import Screen, screens
 
 if TYPE_CHECKING:
@@ -75,10 +75,13 @@ class Trial:
 @cache
 def targets() -> dict[str, Any]:
     """The trial's inputs {id: entry} and targets [entry], as in data/market/calibration/nlst.yaml."""
-    import yaml
-
-    content = yaml.safe_load(TARGETS_FILE.read_text())
-    return {"inputs": {entry["id"]: entry for entry in content["inputs"]}, "targets": content["targets"]}
+    content, _ = read_yaml(read_text(TARGETS_FILE), TARGETS_FILE.name)
+    try:
+        return {"inputs": {entry["id"]: entry for entry in content["inputs"]}, "targets": content["targets"]}
+    except (KeyError, TypeError) as error:
+        raise ParameterError(
+            TARGETS_FILE.name, "another form", "inputs and targets as in the repository"
+        ) from error
 
 
 def run_trial(parameters: Mapping[str, ArrayLike], table: LifeTable, n_cycles: int = TRIAL_CYCLES) -> Trial:
@@ -299,8 +302,22 @@ def fit_table(parameters: Mapping[str, ArrayLike], table: LifeTable) -> "pd.Data
 
 def load_fit(path: Path = RESULT_FILE) -> dict[str, float]:
     """Calibrated values by parameter id, those of the trial's population (hr_other_cause too)."""
-    content = json.loads(path.read_text())
-    return {name: entry["value"] for name, entry in content["parameters"].items()}
+    return {name: entry["value"] for name, entry in stored_fit(path)["parameters"].items()}
+
+
+def stored_fit(path: Path = RESULT_FILE) -> dict[str, Any]:
+    """What nlst_fit.json holds, as Fit.to_json gives it; ParameterError for a damaged file."""
+    try:
+        content = json.loads(read_text(path))
+        covariance = np.array(content["covariance"], dtype=float)
+        whole = FREE.keys() <= content["parameters"].keys() and np.isfinite(covariance).all()
+        if not (whole and covariance.shape == (len(FREE), len(FREE)) and (np.diag(covariance) > 0).all()):
+            raise ValueError
+        for entry in content["parameters"].values():
+            float(entry["value"]), float(entry["low"]), float(entry["high"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ParameterError(path.name, "a damaged file", "the stored fit as in the repository") from error
+    return content
 
 
 def draw_parameters(chosen: ParameterSet, n: int, seed: int, start: int = 0) -> dict[str, np.ndarray]:
@@ -315,7 +332,7 @@ def draw_parameters(chosen: ParameterSet, n: int, seed: int, start: int = 0) -> 
     draws = chosen.draw(n, seed, start)
     names = list(FREE)
     free = [name for name in names if name not in (*TRIAL_ONLY, *chosen.overrides)]
-    covariance = np.array(json.loads(RESULT_FILE.read_text())["covariance"])
+    covariance = np.array(stored_fit()["covariance"])
     index = [names.index(name) for name in free]
     covariance = covariance[np.ix_(index, index)]
     scale = np.sqrt(np.diag(covariance))

@@ -1,6 +1,5 @@
 """What each command of `python -m market` finds, as a Report."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -513,7 +512,7 @@ def calibrate(scenario: Scenario, parameters: ParameterSet, search: bool, path: 
             f"the square root of {fit.dispersion:.2f}; {fit.evaluations} runs of the trial."
         )
     else:
-        stored = json.loads(calibration.RESULT_FILE.read_text())
+        stored = calibration.stored_fit()
         fitted = [(name, e["value"], e["low"], e["high"]) for name, e in stored["parameters"].items()]
         quality = (
             f"Stored fit: deviance {stored['deviance']:.2f} on {stored['degrees_of_freedom']} degrees of freedom; "

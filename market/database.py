@@ -564,6 +564,10 @@ def _refuse(path: Path, error: duckdb.Error) -> NoReturn:
         who = f"{Path(holder['program']).name} (process {holder['pid']})" if holder else "another process"
         expected = "the file free: close it there, or wait and try again"
         raise DatabaseError(path.name, f"a file in use by {who}", expected) from error
+    if "No space left on device" in text:
+        raise DatabaseError(
+            path.name, "a disk with no room left", "room for it; what was saved is there"
+        ) from error
     if _is_refusal(error):
         raise DatabaseError(
             path.name, "no permission to write it", "a file and folder that can be written"

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from market.cohort import generator_to_transitions
 from market.errors import InputError, ParameterError
+from market.parameters import read_text
 
 STAGES = ("ia", "ib", "ii", "iiia", "iiib", "iv")
 GROUPS = ("i", "i", "ii", "iii", "iii", "iv")
@@ -55,11 +56,22 @@ class LifeTable:
 
 @cache
 def life_table(setting: str) -> LifeTable:
-    """The life table of a setting; InputError for a setting without one."""
+    """The life table of a setting; InputError for a setting without one, ParameterError for a damaged file."""
     if setting not in LIFE_TABLES:
         raise InputError("setting", repr(setting), "one with a life table: " + ", ".join(LIFE_TABLES))
-    columns = np.genfromtxt(LIFE_TABLE_FOLDER / LIFE_TABLES[setting], delimiter=",", names=True)
-    return LifeTable(columns["female"], columns["male"])
+    path = LIFE_TABLE_FOLDER / LIFE_TABLES[setting]
+    expected = "age,female,male and a row for each age from 0, death rates between 0 and 2"
+    lines = read_text(path).splitlines()
+    if len(lines) < 2:
+        raise ParameterError(path.name, f"{len(lines)} lines", expected)
+    try:
+        columns = np.atleast_1d(np.genfromtxt(lines, delimiter=",", names=True))
+        ages, rates = columns["age"], np.stack([columns["female"], columns["male"]])
+    except ValueError as error:
+        raise ParameterError(path.name, "no table that can be read", expected) from error
+    if not (np.array_equal(ages, np.arange(len(ages))) and ((rates > 0) & (rates < 2)).all()):
+        raise ParameterError(path.name, "ages with gaps, or rates that cannot be", expected)
+    return LifeTable(*rates)
 
 
 @dataclass(frozen=True, eq=False)

@@ -896,7 +896,7 @@ class _Entry:
 
 def _entries(path: Path, key: str, allowed: Iterable[str]) -> list[_Entry]:
     """The items of a YAML file that holds a list of mappings, keys that are not allowed refused."""
-    data, lines = read_yaml(_read_text(path), path.name)
+    data, lines = read_yaml(read_text(path), path.name)
     if not isinstance(data, list) or not data:
         raise ParameterError(path.name, type(data).__name__, f"a list of entries, each beginning with - {key}:")
     entries = []
@@ -911,7 +911,8 @@ def _entries(path: Path, key: str, allowed: Iterable[str]) -> list[_Entry]:
     return entries
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file's text; ParameterError naming a file that is not there or is no UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.calibration import ARMS, FOLDER, Trial, load_fit, run_trial, targets
+from market.errors import ParameterError
 from market.lung import LungResults, run
 from market.lung_trace import trace_strategies
 from market.natural_history import CYCLES_PER_YEAR, life_table
-from market.parameters import load_parameters
+from market.parameters import load_parameters, read_text, read_yaml
 from market.reading import read_screen
 from market.screening import NO_SCREENING
 
@@ -28,9 +29,10 @@ BASE = (NO_SCREENING, "single")
 @cache
 def comparisons() -> dict[str, Any]:
     """`runs` by name and the list `results`, as in data/market/calibration/validation.yaml."""
-    import yaml
-
-    return yaml.safe_load(FILE.read_text())
+    content, _ = read_yaml(read_text(FILE), FILE.name)
+    if not isinstance(content, dict) or not {"runs", "results"} <= content.keys():
+        raise ParameterError(FILE.name, "another form", "runs and results as in the repository")
+    return content
 
 
 def validation_table() -> "pd.DataFrame":

@@ -208,9 +208,9 @@ def test_a_name_that_cannot_be_is_refused_and_nothing_moves(mine, name):
 
 def test_the_demo_run_an_unfinished_one_and_one_in_use_stay_where_they_are(mine):
     made = mine / "one"
-    (made / "checkpoint.pt").write_bytes(b"x")
+    (made / "model.onnx").rename(made / "kept")
     assert "training that is not finished" in catalogue.refusal("one")
-    (made / "checkpoint.pt").unlink()
+    (made / "kept").rename(made / "model.onnx")
     (made / "fold_group_0.npz").write_bytes(b"x")
     assert "cross-validation" in catalogue.refusal("one")
     (made / "fold_group_0.npz").unlink()

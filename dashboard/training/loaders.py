@@ -120,11 +120,23 @@ def phantoms_of(per_class: int) -> Path:
 
 
 def make_phantoms(per_class: int) -> Path:
-    """The folder of that many phantoms of each class, made where it is not there yet."""
+    """The folder of that many phantoms of each class, made where it is not there yet.
+
+    Raises DataError where it cannot be written.
+    """
     folder = phantoms_of(per_class)
     if (folder / "manifest.csv").is_file():
         return folder
     part = folder.with_name(f".{folder.name}.{os.getpid()}-{time.time_ns()}")
+    try:
+        return _make_phantoms(part, folder, per_class)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        found = f"no way to write it ({error.strerror})"
+        raise DataError(folder.name, found, "room and leave to write in data/cache") from error
+
+
+def _make_phantoms(part: Path, folder: Path, per_class: int) -> Path:
     part.mkdir(parents=True)
     lines = ["file,label,group"]
     for label in LABELS:
@@ -277,8 +289,8 @@ def finished_runs() -> list[str]:
 
 def run_facts(name: str) -> dict[str, Any]:
     """Config and metrics of a run's folder; {} while it has none or where they cannot be read."""
-    run = runs.Run(runs.RUNS / name)
     try:
+        run = runs.load_run(runs.RUNS / name)
         return {"config": run.config, "metrics": run.metrics}
     except LungLensError:
         return {}

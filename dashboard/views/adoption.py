@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from dashboard.components import head, plain
+from dashboard.components import head, plain, told
 from dashboard.economics import address, scenario_card, state, words
 from dashboard.economics.loaders import PRICE_YEAR, fault
 from dashboard.economics.scenario_card import Control
@@ -288,6 +288,7 @@ def with_value(scenario: Scenario, key: str, value: float) -> Scenario:
 
 
 @st.fragment
+@told()
 def body() -> None:
     """What moves with the sliders."""
     left, right = st.columns([3, 8], gap="medium")

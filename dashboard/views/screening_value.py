@@ -59,6 +59,7 @@ def choices() -> None:
 
 
 @st.fragment
+@components.told()
 def body(said: str) -> None:
     """Choices and all figures; what is redrawn when a slider is released. `said` is the lead above them."""
     scenario = state.current()
