@@ -177,7 +177,8 @@ def _values(
         notes.append("This CT file has no rescale slope and intercept; its values were read as grey.")
     else:
         notes.append("The values of this CT file are not Hounsfield units; they were read as grey.")
-    values = stored * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
+    values = stored * (1.0 if slope is None else slope)
+    values += 0.0 if intercept is None else intercept
     return _windowed(dataset, layout, values, frame), "grey"
 
 
@@ -186,11 +187,12 @@ def _hounsfield(dataset, layout: Layout, stored: np.ndarray, slope: float, inter
 
     MONOCHROME1 asks a screen to show low values white; the Hounsfield units stay what they are.
     """
-    hu = stored * slope + intercept
+    hu = stored * slope
+    hu += intercept
     padding = _number(dataset.get("PixelPaddingValue"))
     if padding is not None and padding * slope + intercept > HIGHEST_HU:
         hu[layout.same_bits(stored, int(padding))] = AIR_HU
-    hu = np.maximum(hu, AIR_HU)
+    np.maximum(hu, AIR_HU, out=hu)
     if hu.max() <= np.iinfo(np.int16).max and np.array_equal(hu, np.rint(hu)):
         return hu.astype(np.int16)
     if not np.isfinite(hu.astype(np.float32)).all():
@@ -205,9 +207,11 @@ def _windowed(dataset, layout: Layout, values: np.ndarray, frame: int) -> np.nda
         low, high = center - width / 2, center + width / 2
     else:
         low, high = float(values.min()), float(values.max())
-    grey = np.clip((values - low) * (255.0 / (high - low if high > low else 1.0)), 0, 255)
+    grey = values - low
+    grey *= 255.0 / (high - low if high > low else 1.0)
+    np.clip(grey, 0, 255, out=grey)
     if layout.photometric == "MONOCHROME1":
-        grey = 255 - grey
+        np.subtract(255, grey, out=grey)
     if not np.isfinite(grey).all():
         raise ValueError("a window that is out of range")
     return np.rint(grey).astype(np.uint8) if layout.bits_allocated == 8 else grey.astype(np.float32)

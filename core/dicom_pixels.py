@@ -49,9 +49,11 @@ class Layout:
 
     def number(self, cells: np.ndarray) -> np.ndarray:
         """Cells of any integer type -> the numbers in their stored bits, sign and all, without the rest."""
-        wide = cells.astype(np.int64) << (63 - self.high_bit)
-        shift = 64 - self.bits_stored
-        return wide >> shift if self.signed else (wide.view(np.uint64) >> np.uint64(shift)).astype(np.int64)
+        numbers = cells.astype(np.int64)
+        numbers <<= 63 - self.high_bit
+        shifted = numbers if self.signed else numbers.view(np.uint64)
+        shifted >>= shifted.dtype.type(64 - self.bits_stored)
+        return numbers
 
     def same_bits(self, numbers: np.ndarray, value: int) -> np.ndarray:
         """Where numbers equal the number that `value` is once written into the stored bits."""
@@ -120,7 +122,10 @@ def _is_ybr(layout: Layout) -> bool:
 
 def _luma(colours: np.ndarray) -> np.ndarray:
     """(h, w, 3) -> (h, w), the weights of ITU-R BT.601."""
-    return colours.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    luma = colours[..., 0] * 0.299
+    luma += colours[..., 1] * 0.587
+    luma += colours[..., 2] * 0.114
+    return luma
 
 
 def _native(dataset, layout: Layout, frame: int) -> np.ndarray:

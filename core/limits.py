@@ -12,6 +12,8 @@ from PIL import Image
 from core.errors import ImageError
 from core.slices import Slice
 
+ENTRY = b"PK\x01\x02"
+"""Starts each entry of the list at the end of a ZIP archive."""
 EXPECTED = "PNG, JPEG, TIFF, BMP, WebP, DICOM, NIfTI or ZIP"
 
 

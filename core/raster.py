@@ -113,8 +113,10 @@ def _scaled(numbers: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
                 notes.append(f"No value of this 16-bit picture exceeds {scale}; it was read as {words}.")
                 break
         high = float(full)
-    grey = (numbers.astype(np.float64) - low) * (255.0 / (high - low if high > low else 1.0))
-    return np.clip(grey, 0, 255).astype(np.float32)
+    grey = numbers.astype(np.float64)
+    grey -= low
+    grey *= 255.0 / (high - low if high > low else 1.0)
+    return np.clip(grey, 0, 255, out=grey).astype(np.float32)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -152,6 +152,7 @@ actions = components.head(
     "nothing is logged.",
 )
 samples = loaders.samples()
+loaders.decoder().start()
 try:
     model = loaders.predictor(state.run_name())
     metrics = loaders.run(state.run_name()).metrics
