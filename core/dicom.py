@@ -18,7 +18,7 @@ import numpy as np
 
 from core.dicom_pixels import Layout, frame_values, layout_of
 from core.errors import ImageError
-from core.limits import LIMITS, UNREADABLE, Budget, inflate
+from core.limits import LIMITS, UNREADABLE, Budget, in_words, inflate
 from core.slices import Slice
 
 AIR_HU = -1024
@@ -100,9 +100,9 @@ def iter_dicom(data: bytes, name: str, budget: Budget) -> Iterator[Slice | Image
             yield _slice(dataset, layout, name, frame)
         except ImageError as error:
             yield error
-        except (*UNREADABLE, *RAISES()):
+        except (*UNREADABLE, *RAISES()) as error:
             where = f" at frame {frame + 1}" if layout.frames > 1 else ""
-            yield ImageError(name, f"damaged or truncated DICOM pixel data{where}", "a complete file")
+            yield in_words(error, name, f"DICOM pixel data{where}")
 
 
 def series_key(data: bytes, name: str) -> tuple[str, float, float]:

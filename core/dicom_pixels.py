@@ -201,8 +201,12 @@ def _run_lengths(data: bytes, layout: Layout) -> np.ndarray:
 
 
 def _unpack(packed: bytes, size: int) -> np.ndarray:
-    """PackBits -> (size,) uint8; stops at `size` bytes, ValueError if there are fewer."""
+    """PackBits -> (size,) uint8; stops at `size` bytes, ValueError if there are fewer.
+
+    Two bytes give at least one, so no more than twice `size` is looked at: a long run of no-ops ends there.
+    """
     out, at = bytearray(), 0
+    packed = packed[: 2 * size]
     while len(out) < size and at + 1 < len(packed):
         head = packed[at]
         if head < 128:

@@ -38,7 +38,7 @@ PROCESSES = 4
 """Files decoded at the same time; those after them wait for their turn."""
 
 _LENGTH = struct.Struct(">I")
-_LONGEST_TEXT = 1 << 20
+_LONGEST_TEXT = 1 << 16
 _DECODERS = (
     *(f"core.{module}" for module in ("archive", "dicom", "nifti", "raster")),
     *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Jpeg", "Png", "Tiff", "WebP")),
@@ -47,7 +47,7 @@ _DECODERS = (
     "pydicom.pixels",
 )
 _KINDS = ("int16", "uint8", "float32")
-_BROKEN = (OSError, EOFError, ValueError, TypeError, LookupError)
+_BROKEN = (OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What talking with a process that has died, or that a file has taken over, can raise."""
 
 
@@ -56,7 +56,7 @@ class Decoder:
 
     def __init__(self, memory: int = MEMORY, seconds: float = SECONDS, processes: int = PROCESSES) -> None:
         self._memory = memory
-        self._seconds = seconds
+        self.seconds = seconds
         self._turns = threading.BoundedSemaphore(processes)
         self._idle: list[_Worker] = []
 
@@ -102,16 +102,16 @@ class Decoder:
     def _answers(self, worker: "_Worker", data: bytes, name: str, limits: Limits) -> Iterator[Slice | ImageError]:
         budget = Budget(limits)
         try:
-            with worker.ends_after(self._seconds):
+            with worker.ends_after(self.seconds):
                 worker.ask(data, name, limits)
                 answer = worker.answer(budget)
             while answer is not None:
                 yield answer
-                with worker.ends_after(self._seconds):
+                with worker.ends_after(self.seconds):
                     answer = worker.answer(budget)
         except _BROKEN:
             if worker.late:
-                found = f"a file that takes over {self._seconds:g} seconds to decode a slice"
+                found = f"a file that takes over {self.seconds:g} seconds to decode a slice"
                 yield ImageError(name, found, "one that can be decoded in that time")
             else:
                 yield ImageError(name, "a file that ended its decoder", "one that can be decoded")

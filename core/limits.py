@@ -132,9 +132,14 @@ def as_errors(
         yield from slices
     except ImageError as error:
         yield error
-    except Image.DecompressionBombError:
-        yield ImageError(name, f"{what} of far too many pixels", f"at most {LIMITS.slice_pixels:,} pixels a slice")
-    except MemoryError:
-        yield ImageError(name, f"{what} that needs more memory than there is", "a smaller one")
-    except (*UNREADABLE, *extra):
-        yield ImageError(name, f"{what} that is damaged or truncated", "a complete file")
+    except (*UNREADABLE, *extra) as error:
+        yield in_words(error, name, what)
+
+
+def in_words(error: Exception, name: str, what: str) -> ImageError:
+    """What a decoder raised while it read `what`, as an ImageError."""
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(name, f"{what} of far too many pixels", f"at most {LIMITS.slice_pixels:,} pixels a slice")
+    if isinstance(error, MemoryError):
+        return ImageError(name, f"{what} that needs more memory than there is", "a smaller one")
+    return ImageError(name, f"{what} that is damaged or truncated", "a complete file")

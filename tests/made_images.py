@@ -87,6 +87,17 @@ def written(dataset, syntax: str = EXPLICIT) -> bytes:
     return stream.getvalue()
 
 
+def slow_dicom() -> bytes:
+    """A valid DICOM file of 25 megapixels, run-length coded two at a time: seconds of work to decode."""
+    from pydicom.encaps import encapsulate
+
+    side = 5000
+    header = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56)
+    frame = header + b"\xff\x07" * (side * side // 2)
+    stated = {"Rows": side, "Columns": side, "PixelData": encapsulate([frame])}
+    return dicom(np.zeros((2, 2), np.uint8), "1.2.840.10008.1.2.5", **stated)
+
+
 def nifti(volume: np.ndarray, affine: np.ndarray, packed: bool = False) -> bytes:
     """A NIfTI-1 file, gzipped or not."""
     import gzip
