@@ -25,10 +25,10 @@ AIR_HU = -1024
 HIGHEST_HU = 3071  # of 12 bits; metal may lie above, padding of a plausible value is left alone
 
 _TAGS = (
-    "SOPClassUID", "SeriesInstanceUID", "InstanceNumber", "Modality", "ImageType", "Rows", "Columns",
-    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated",
-    "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "RescaleSlope", "RescaleIntercept",
-    "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "ImagePositionPatient",
+    "SOPClassUID", "SeriesInstanceUID", "InstanceNumber", "Modality", "ImageType", "BurnedInAnnotation", "Rows",
+    "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "RescaleSlope",
+    "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "ImagePositionPatient",
     "ImageOrientationPatient", "SliceLocation", "PixelSpacing", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
@@ -139,6 +139,7 @@ def _slice(dataset, layout: Layout, name: str, frame: int) -> Slice:
         notes.append("The file does not say how the patient lay; the slice was not turned.")
     if place.axial is False:
         notes.append("This is not an axial slice.")
+    notes += _annotation(dataset)
     return Slice(
         np.ascontiguousarray(_turned(pixels, place.turn)),
         unit,
@@ -236,6 +237,16 @@ def _notes(dataset) -> list[str]:
     if "LOCALIZER" in ([kinds] if isinstance(kinds, str) else kinds):
         return ["This is a localiser (a scout view), not an axial slice."]
     return []
+
+
+def _annotation(dataset) -> list[str]:
+    """What is said of text in the pixels, PS3.3 table C.7-9; [] where they are declared free of it."""
+    declared = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
+    if declared == "NO":
+        return []
+    if declared == "YES":
+        return ["The file says that text, such as a name, is written into its picture; take care whom you show it."]
+    return ["The file does not say whether text, such as a name, is written into its picture; look for it."]
 
 
 def _place(dataset, frame: int) -> Place:

@@ -45,7 +45,7 @@ def dicom_dataset(values: np.ndarray, **elements):
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4"
     dataset.PatientName, dataset.PatientID = "Secret^Person", "SECRET-ID"
-    dataset.SeriesInstanceUID = "1.2.3"
+    dataset.SeriesInstanceUID, dataset.BurnedInAnnotation = "1.2.3", "NO"
     dataset.Modality, dataset.PhotometricInterpretation = "CT", "MONOCHROME2"
     dataset.Rows, dataset.Columns = values.shape[1:3] if values.ndim == 3 else values.shape[:2]
     if values.ndim == 3:

@@ -252,6 +252,20 @@ def test_a_transfer_syntax_that_is_not_on_the_list_is_named():
     assert "MPEG2" in error_of(dicom(STORED, f"{SYNTAX}.4.100", PixelData=encapsulate([b"1234"]))).found
 
 
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [("NO", None), (" no ", None), ("YES", "says that text"), (None, "does not say"), ("", "does not say")],
+)
+def test_a_file_that_does_not_declare_its_pixels_free_of_text_says_so(declared, said):
+    notes = one(dicom(STORED, BurnedInAnnotation=declared)).warnings
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+def test_a_value_that_is_not_the_standards_is_no_declaration_and_not_quoted():
+    (note,) = one(dicom(STORED, BurnedInAnnotation="SECRET")).warnings
+    assert "does not say" in note and "SECRET" not in note
+
+
 def test_nothing_of_the_patient_reaches_names_warnings_or_the_log(caplog, capfd, recwarn):
     broken = dicom(STORED, PatientBirthDate="SECRET-DATE-THAT-IS-INVALID", Modality="CR")
     for data in (broken, broken[:-50], dicom(STORED, PixelData=None)):
@@ -274,4 +288,4 @@ def test_a_real_chest_ct_has_lung_and_soft_tissue_where_they_belong(shared):
 
 def test_a_real_brain_mr_is_grey_and_says_so(shared):
     (found,) = read_slices((shared / "dicom" / "other" / "brain_T1_MR.dcm").read_bytes(), "mr")
-    assert found.unit == "grey" and found.warnings == ("The modality of this file is MR, not CT.",)
+    assert found.unit == "grey" and found.warnings[0] == "The modality of this file is MR, not CT."
