@@ -16,7 +16,7 @@ from functools import cache
 
 import numpy as np
 
-from core.dicom_pixels import Layout, frame_values, layout_of
+from core.dicom_pixels import Layout, coded_frames, frame_values, layout_of
 from core.errors import ImageError
 from core.limits import LIMITS, UNREADABLE, Budget, in_words, inflate
 from core.slices import Slice
@@ -95,9 +95,10 @@ def iter_dicom(data: bytes, name: str, budget: Budget) -> Iterator[Slice | Image
     dataset = _read(data, name, pixels=True)
     layout = layout_of(dataset, name)
     budget.reserve(name, layout.rows, layout.columns, layout.frames)
+    coded = coded_frames(dataset, layout)
     for frame in range(layout.frames):
         try:
-            yield _slice(dataset, layout, name, frame)
+            yield _slice(dataset, layout, name, frame, coded)
         except ImageError as error:
             yield error
         except (*UNREADABLE, *RAISES()) as error:
@@ -126,8 +127,8 @@ def _read(data: bytes, name: str, pixels: bool):
     return pydicom.dcmread(stream, specific_tags=list(_TAGS), stop_before_pixels=not pixels)
 
 
-def _slice(dataset, layout: Layout, name: str, frame: int) -> Slice:
-    stored, coloured = frame_values(dataset, layout, name, frame)
+def _slice(dataset, layout: Layout, name: str, frame: int, coded: Iterator[bytes]) -> Slice:
+    stored, coloured = frame_values(dataset, layout, name, frame, coded)
     notes = _notes(dataset)
     if coloured:
         pixels, unit = np.clip(np.rint(stored), 0, 255).astype(np.uint8), "grey"

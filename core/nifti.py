@@ -45,6 +45,8 @@ def iter_nifti(data: bytes, name: str, budget: Budget) -> Iterator[Slice | Image
         raise ImageError(name, f"NIfTI values of type {kind}", "whole or real numbers of at most 64 bits")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ImageError(name, "an orientation matrix that is singular or not finite", "a usable one")
+    if np.isinf([header["scl_slope"], header["scl_inter"]]).any():  # NaN stands for none
+        raise ImageError(name, "an infinite slope or intercept", "finite ones")
     turn = io_orientation(affine)
     sides = [shape[int(np.flatnonzero(turn[:, 0] == axis)[0])] for axis in range(3)]
     budget.reserve(name, sides[1], sides[0], sides[2])

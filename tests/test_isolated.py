@@ -22,8 +22,8 @@ from core.images import Limits, iter_slices
 from core.isolated import Decoder
 from core.limits import Budget
 from core.slices import Slice
+from tests.made_corpus import VALID
 from tests.made_images import dicom, png, slow_dicom, stored_values, zipped
-from tests.test_images_junk import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = dicom(stored_values())
@@ -82,10 +82,10 @@ def told(item: Slice | ImageError) -> object:
     return {**vars(item), "pixels": (item.pixels.dtype, item.pixels.shape, item.pixels.tobytes())}
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", VALID)
 def test_slices_are_the_same_as_those_decoded_here(shared_decoder, kind):
-    found = [told(item) for item in shared_decoder.iter_slices(FILES[kind], "a")]
-    assert found == [told(item) for item in iter_slices(FILES[kind], "a")]
+    found = [told(item) for item in shared_decoder.iter_slices(VALID[kind], "a")]
+    assert found == [told(item) for item in iter_slices(VALID[kind], "a")]
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_slices_are_the_same_as_those_decoded_here(shared_decoder, kind):
     [
         b"",
         b"%PDF-1.7",
-        FILES["PNG"][:60],
+        VALID["PNG"][:60],
         dicom(stored_values(), PixelData=None),
         dicom(stored_values(), RescaleSlope=0),
-        zipped({"a.png": FILES["PNG"], "<b>\u202e*b*</b>": b"junk", "c.dcm": FILES["DICOM"]}),
+        zipped({"a.png": VALID["PNG"], "<b>\u202e*b*</b>": b"junk", "c.dcm": VALID["DICOM"]}),
     ],
 )
 def test_errors_are_the_same_as_those_met_here(shared_decoder, data):
@@ -106,7 +106,7 @@ def test_errors_are_the_same_as_those_met_here(shared_decoder, data):
 
 
 def test_the_limits_go_with_the_file(shared_decoder):
-    (error,) = shared_decoder.iter_slices(FILES["16"], "a", Limits(slice_pixels=767))
+    (error,) = shared_decoder.iter_slices(VALID["16"], "a", Limits(slice_pixels=767))
     assert error.found == "a slice of 32 x 24 pixels"
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_needs_too_much_memory_is_an_error():
 def test_two_visitors_read_at_once_and_the_crash_of_one_leaves_the_other(decoder):
     first, lost = in_thread(decoder, SLOW, "first.dcm")
     fork = busy_fork()
-    second, kept = in_thread(decoder, FILES["ZIP"], "second.zip")
+    second, kept = in_thread(decoder, VALID["ZIP"], "second.zip")
     second.join(60)
     assert first.is_alive() and len(kept) == 6  # while the first file is still at work
     fork.send_signal(signal.SIGSEGV)
@@ -178,7 +178,7 @@ def test_two_visitors_read_at_once_and_the_crash_of_one_leaves_the_other(decoder
 
 def test_files_beyond_the_number_of_processes_wait_for_their_turn():
     narrow = Decoder(processes=1)
-    threads = [in_thread(narrow, FILES["ZIP"], str(number)) for number in range(4)]
+    threads = [in_thread(narrow, VALID["ZIP"], str(number)) for number in range(4)]
     for thread, _ in threads:
         thread.join(120)
     narrow.close()
