@@ -174,6 +174,11 @@ def holed(*values: float) -> bytes:
     return nifti(planes, np.eye(4))
 
 
+def widest() -> bytes:
+    """A NIfTI volume whose values differ by more than a number can hold."""
+    return nifti(np.array([[[1.7e308, -1.7e308], [0, 1]]]), np.eye(4))
+
+
 def float_tiff(value: float) -> bytes:
     return encoded(Image.fromarray(np.array([[0, value]], np.float32)), "TIFF")
 
@@ -324,6 +329,8 @@ CASES = (
     ),
     Case("nothing.nii", lambda: nifti(np.full((4, 5, 2), np.nan, np.float32), np.eye(4)), 0, ("no finite value",)),
     Case("flat.nii", lambda: volume(srow_x=[0, 0, 0, 0], srow_y=[0, 0, 0, 0]), 0, ("singular or not finite",)),
+    Case("wide.nii", lambda: holed(0, 3e38, -3e38), 3),
+    Case("widest.nii", widest, 0, ("values too far apart",)),
     Case("slopeless.nii", lambda: volume(scl_slope=0), 2),
     Case("steep.nii", lambda: volume(scl_slope=np.inf), 0, ("an infinite slope",)),
     Case("long.nii", lambda: volume(dim=[3, 24, 32, 30_000, 1, 1, 1, 1]), 0, ("30,000 slices",)),
