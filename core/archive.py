@@ -6,11 +6,10 @@ import zipfile
 from collections.abc import Callable, Iterator
 
 from core.errors import ImageError
-from core.limits import UNREADABLE, Budget, clean_name
+from core.limits import ENTRY, UNREADABLE, Budget, clean_name
 from core.slices import Slice
 
 _CHUNK = 1 << 20
-_ENTRY = b"PK\x01\x02"  # starts each entry of the list at the archive's end
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile inflates the others without a bound
 
 Reader = Callable[[bytes, str, Budget], Iterator[Slice | ImageError]]
@@ -24,7 +23,7 @@ def iter_archive(data: bytes, name: str, budget: Budget, read: Reader) -> Iterat
     are passed over; what else cannot be read is an ImageError in its place.
     """
     limits = budget.limits
-    if data.count(_ENTRY) > limits.archive_members:
+    if data.count(ENTRY) > limits.archive_members:
         most = f"{limits.archive_members:,}"
         raise ImageError(name, f"an archive of more than {most} members", f"at most {most}")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -16,19 +16,19 @@ from functools import cache
 
 import numpy as np
 
-from core.dicom_pixels import Layout, frame_values, layout_of
+from core.dicom_pixels import Layout, coded_frames, frame_values, layout_of
 from core.errors import ImageError
-from core.limits import LIMITS, UNREADABLE, Budget, inflate
+from core.limits import LIMITS, UNREADABLE, Budget, in_words, inflate
 from core.slices import Slice
 
 AIR_HU = -1024
 HIGHEST_HU = 3071  # of 12 bits; metal may lie above, padding of a plausible value is left alone
 
 _TAGS = (
-    "SOPClassUID", "SeriesInstanceUID", "InstanceNumber", "Modality", "ImageType", "Rows", "Columns",
-    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated",
-    "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "RescaleSlope", "RescaleIntercept",
-    "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "ImagePositionPatient",
+    "SOPClassUID", "SeriesInstanceUID", "InstanceNumber", "Modality", "ImageType", "BurnedInAnnotation", "Rows",
+    "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "RescaleSlope",
+    "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "ImagePositionPatient",
     "ImageOrientationPatient", "SliceLocation", "PixelSpacing", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
@@ -95,14 +95,15 @@ def iter_dicom(data: bytes, name: str, budget: Budget) -> Iterator[Slice | Image
     dataset = _read(data, name, pixels=True)
     layout = layout_of(dataset, name)
     budget.reserve(name, layout.rows, layout.columns, layout.frames)
+    coded = coded_frames(dataset, layout)
     for frame in range(layout.frames):
         try:
-            yield _slice(dataset, layout, name, frame)
+            yield _slice(dataset, layout, name, frame, coded)
         except ImageError as error:
             yield error
-        except (*UNREADABLE, *RAISES()):
+        except (*UNREADABLE, *RAISES()) as error:
             where = f" at frame {frame + 1}" if layout.frames > 1 else ""
-            yield ImageError(name, f"damaged or truncated DICOM pixel data{where}", "a complete file")
+            yield in_words(error, name, f"DICOM pixel data{where}")
 
 
 def series_key(data: bytes, name: str) -> tuple[str, float, float]:
@@ -126,8 +127,8 @@ def _read(data: bytes, name: str, pixels: bool):
     return pydicom.dcmread(stream, specific_tags=list(_TAGS), stop_before_pixels=not pixels)
 
 
-def _slice(dataset, layout: Layout, name: str, frame: int) -> Slice:
-    stored, coloured = frame_values(dataset, layout, name, frame)
+def _slice(dataset, layout: Layout, name: str, frame: int, coded: Iterator[bytes]) -> Slice:
+    stored, coloured = frame_values(dataset, layout, name, frame, coded)
     notes = _notes(dataset)
     if coloured:
         pixels, unit = np.clip(np.rint(stored), 0, 255).astype(np.uint8), "grey"
@@ -139,6 +140,7 @@ def _slice(dataset, layout: Layout, name: str, frame: int) -> Slice:
         notes.append("The file does not say how the patient lay; the slice was not turned.")
     if place.axial is False:
         notes.append("This is not an axial slice.")
+    notes += _annotation(dataset)
     return Slice(
         np.ascontiguousarray(_turned(pixels, place.turn)),
         unit,
@@ -177,7 +179,8 @@ def _values(
         notes.append("This CT file has no rescale slope and intercept; its values were read as grey.")
     else:
         notes.append("The values of this CT file are not Hounsfield units; they were read as grey.")
-    values = stored * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
+    values = stored * (1.0 if slope is None else slope)
+    values += 0.0 if intercept is None else intercept
     return _windowed(dataset, layout, values, frame), "grey"
 
 
@@ -186,11 +189,12 @@ def _hounsfield(dataset, layout: Layout, stored: np.ndarray, slope: float, inter
 
     MONOCHROME1 asks a screen to show low values white; the Hounsfield units stay what they are.
     """
-    hu = stored * slope + intercept
+    hu = stored * slope
+    hu += intercept
     padding = _number(dataset.get("PixelPaddingValue"))
     if padding is not None and padding * slope + intercept > HIGHEST_HU:
         hu[layout.same_bits(stored, int(padding))] = AIR_HU
-    hu = np.maximum(hu, AIR_HU)
+    np.maximum(hu, AIR_HU, out=hu)
     if hu.max() <= np.iinfo(np.int16).max and np.array_equal(hu, np.rint(hu)):
         return hu.astype(np.int16)
     if not np.isfinite(hu.astype(np.float32)).all():
@@ -205,9 +209,11 @@ def _windowed(dataset, layout: Layout, values: np.ndarray, frame: int) -> np.nda
         low, high = center - width / 2, center + width / 2
     else:
         low, high = float(values.min()), float(values.max())
-    grey = np.clip((values - low) * (255.0 / (high - low if high > low else 1.0)), 0, 255)
+    grey = values - low
+    grey *= 255.0 / (high - low if high > low else 1.0)
+    np.clip(grey, 0, 255, out=grey)
     if layout.photometric == "MONOCHROME1":
-        grey = 255 - grey
+        np.subtract(255, grey, out=grey)
     if not np.isfinite(grey).all():
         raise ValueError("a window that is out of range")
     return np.rint(grey).astype(np.uint8) if layout.bits_allocated == 8 else grey.astype(np.float32)
@@ -232,6 +238,16 @@ def _notes(dataset) -> list[str]:
     if "LOCALIZER" in ([kinds] if isinstance(kinds, str) else kinds):
         return ["This is a localiser (a scout view), not an axial slice."]
     return []
+
+
+def _annotation(dataset) -> list[str]:
+    """What is said of text in the pixels, PS3.3 table C.7-9; [] where they are declared free of it."""
+    declared = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
+    if declared == "NO":
+        return []
+    if declared == "YES":
+        return ["The file says that text, such as a name, is written into its picture; take care whom you show it."]
+    return ["The file does not say whether text, such as a name, is written into its picture; look for it."]
 
 
 def _place(dataset, frame: int) -> Place:

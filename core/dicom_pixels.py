@@ -5,6 +5,7 @@ JPEG ended the whole process with it. Run-length data are unpacked here, counted
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ _JPEG = tuple(f"1.2.840.10008.1.2.4.{process}" for process in (50, 51, 57, 70))
 _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT")
+_ITEM = b"\xfe\xff\x00\xe0"  # begins each fragment of compressed pixel data
+_FRAGMENTS = 100_000
 _SUBSAMPLED = ("YBR_FULL_422", "YBR_PARTIAL_422")  # native: two luma bytes share one pair of chroma bytes
 
 
@@ -49,9 +52,11 @@ class Layout:
 
     def number(self, cells: np.ndarray) -> np.ndarray:
         """Cells of any integer type -> the numbers in their stored bits, sign and all, without the rest."""
-        wide = cells.astype(np.int64) << (63 - self.high_bit)
-        shift = 64 - self.bits_stored
-        return wide >> shift if self.signed else (wide.view(np.uint64) >> np.uint64(shift)).astype(np.int64)
+        numbers = cells.astype(np.int64)
+        numbers <<= 63 - self.high_bit
+        shifted = numbers if self.signed else numbers.view(np.uint64)
+        shifted >>= shifted.dtype.type(64 - self.bits_stored)
+        return numbers
 
     def same_bits(self, numbers: np.ndarray, value: int) -> np.ndarray:
         """Where numbers equal the number that `value` is once written into the stored bits."""
@@ -91,15 +96,32 @@ def layout_of(dataset, name: str) -> Layout:
     found, needed = len(dataset.PixelData or b""), layout.frame_bytes * layout.frames
     if native and found < needed:
         raise ImageError(name, f"{found:,} bytes of pixel data", f"{needed:,} bytes, as its header says")
+    if not native and (dataset.PixelData or b"").count(_ITEM) > _FRAGMENTS:
+        raise ImageError(name, f"compressed frames in more than {_FRAGMENTS:,} fragments", "one a frame, or a few")
     return layout
 
 
-def frame_values(dataset, layout: Layout, name: str, frame: int) -> tuple[np.ndarray, bool]:
-    """(values, coloured): stored numbers (h, w) float64, or for a colour image its luma 0..255."""
+def coded_frames(dataset, layout: Layout) -> Iterator[bytes]:
+    """The compressed frames in order, the list of fragments gone through once; none where nothing is compressed."""
+    if layout.syntax in _NATIVE:
+        return iter(())
+    from pydicom.encaps import generate_frames
+
+    offsets = None
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        offsets = dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
+    return generate_frames(dataset.PixelData, number_of_frames=layout.frames, extended_offsets=offsets)
+
+
+def frame_values(dataset, layout: Layout, name: str, frame: int, coded: Iterator[bytes]) -> tuple[np.ndarray, bool]:
+    """(values, coloured): stored numbers (h, w) float64, or for a colour image its luma 0..255.
+
+    `coded` (see coded_frames) stands at this frame.
+    """
     if layout.syntax in _NATIVE:
         cells = _native(dataset, layout, frame)
     else:
-        cells = _encapsulated(dataset, layout, name, frame)
+        cells = _encapsulated(next(coded, b""), layout, name)
     if layout.photometric == "PALETTE COLOR":
         from pydicom.pixels import apply_color_lut
 
@@ -120,7 +142,10 @@ def _is_ybr(layout: Layout) -> bool:
 
 def _luma(colours: np.ndarray) -> np.ndarray:
     """(h, w, 3) -> (h, w), the weights of ITU-R BT.601."""
-    return colours.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    luma = colours[..., 0] * 0.299
+    luma += colours[..., 1] * 0.587
+    luma += colours[..., 2] * 0.114
+    return luma
 
 
 def _native(dataset, layout: Layout, frame: int) -> np.ndarray:
@@ -135,14 +160,8 @@ def _native(dataset, layout: Layout, frame: int) -> np.ndarray:
     return np.moveaxis(cells.reshape(3, *size), 0, -1) if layout.planar else cells.reshape(*size, 3)
 
 
-def _encapsulated(dataset, layout: Layout, name: str, frame: int) -> np.ndarray:
+def _encapsulated(data: bytes, layout: Layout, name: str) -> np.ndarray:
     """Decode one compressed frame whose own header agrees with the file's."""
-    from pydicom.encaps import get_frame
-
-    offsets = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
-    data = get_frame(dataset.PixelData, frame, number_of_frames=layout.frames, extended_offsets=offsets)
     if layout.syntax == _RLE:
         return _run_lengths(data, layout)
     shape = (layout.rows, layout.columns, 3)[: 3 if layout.samples == 3 else 2]
@@ -196,8 +215,12 @@ def _run_lengths(data: bytes, layout: Layout) -> np.ndarray:
 
 
 def _unpack(packed: bytes, size: int) -> np.ndarray:
-    """PackBits -> (size,) uint8; stops at `size` bytes, ValueError if there are fewer."""
+    """PackBits -> (size,) uint8; stops at `size` bytes, ValueError if there are fewer.
+
+    Two bytes give at least one, so no more than twice `size` is looked at: a long run of no-ops ends there.
+    """
     out, at = bytearray(), 0
+    packed = packed[: 2 * size]
     while len(out) < size and at + 1 < len(packed):
         head = packed[at]
         if head < 128:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from core.errors import ImageError
-from core.limits import EXPECTED, LIMITS, Budget, Limits, as_errors, clean_name
+from core.limits import ENTRY, EXPECTED, LIMITS, Budget, Limits, as_errors, clean_name
 from core.slices import Slice
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "LIMITS",
     "SUFFIXES",
     "Limits",
+    "count_members",
     "iter_slices",
     "looks_like_image",
     "read_file",
@@ -102,6 +103,11 @@ def read_file(path: str) -> bytes:
 def looks_like_image(head: bytes) -> bool:
     """Whether the first HEAD_BYTES of a file are those of a format that can be read."""
     return kind_of(head[:HEAD_BYTES]) is not None
+
+
+def count_members(data: bytes) -> int | None:
+    """About how many files an archive holds, without opening it; None for anything else."""
+    return data.count(ENTRY) if kind_of(data[:HEAD_BYTES]) == "ZIP" else None
 
 
 def iter_slices(data: bytes, name: str, limits: Limits = LIMITS) -> Iterator[Slice | ImageError]:

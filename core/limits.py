@@ -12,6 +12,8 @@ from PIL import Image
 from core.errors import ImageError
 from core.slices import Slice
 
+ENTRY = b"PK\x01\x02"
+"""Starts each entry of the list at the end of a ZIP archive."""
 EXPECTED = "PNG, JPEG, TIFF, BMP, WebP, DICOM, NIfTI or ZIP"
 
 
@@ -66,6 +68,8 @@ import them add them: pydicom's InvalidDicomError and BytesLengthException, and 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 _UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control, surrogate, line and paragraph separator
 _LONGEST_NAME = 300
+_CHUNK = 1 << 16
+_GZIP_MEMBERS = 10_000  # of 64 KiB, as bgzip makes them, far more than may be inflated
 
 
 def clean_name(name: str) -> str:
@@ -106,17 +110,35 @@ def inflate(data: bytes, wbits: int, limit: int, name: str) -> bytes:
 
     `wbits` as in zlib: 31 for gzip (several gzip members follow each other), -15 for a bare stream.
     """
-    parts, size = [], 0
-    while data:
-        stream = zlib.decompressobj(wbits)
-        parts.append(stream.decompress(data, limit - size + 1))
+    parts, size, at, members = [], 0, 0, 0
+    stream = zlib.decompressobj(wbits)
+    while at < len(data):
+        chunk = data[at : at + _CHUNK]
+        parts.append(stream.decompress(chunk, limit - size + 1))
         size += len(parts[-1])
         if size > limit:
             raise ImageError(name, f"more than {limit:,} bytes when inflated", f"at most {limit:,} bytes")
+        at += len(chunk) - len(stream.unused_data)
         if not stream.eof:
-            raise ImageError(name, "compressed data that ends too early", "a complete file")
-        data = stream.unused_data.lstrip(b"\0") if wbits == 31 else b""
-    return b"".join(parts)
+            continue
+        members += 1
+        if members > _GZIP_MEMBERS:
+            raise ImageError(name, f"more than {_GZIP_MEMBERS:,} gzip members", f"at most {_GZIP_MEMBERS:,}")
+        at = _past_zeros(data, at)
+        if wbits != 31 or at == len(data):
+            return b"".join(parts)
+        stream = zlib.decompressobj(wbits)
+    raise ImageError(name, "compressed data that ends too early", "a complete file")
+
+
+def _past_zeros(data: bytes, at: int) -> int:
+    """The place of the first byte from `at` on that is not 0, or the end."""
+    while chunk := data[at : at + _CHUNK]:
+        rest = len(chunk.lstrip(b"\0"))
+        at += len(chunk) - rest
+        if rest:
+            break
+    return at
 
 
 def as_errors(
@@ -130,9 +152,14 @@ def as_errors(
         yield from slices
     except ImageError as error:
         yield error
-    except Image.DecompressionBombError:
-        yield ImageError(name, f"{what} of far too many pixels", f"at most {LIMITS.slice_pixels:,} pixels a slice")
-    except MemoryError:
-        yield ImageError(name, f"{what} that needs more memory than there is", "a smaller one")
-    except (*UNREADABLE, *extra):
-        yield ImageError(name, f"{what} that is damaged or truncated", "a complete file")
+    except (*UNREADABLE, *extra) as error:
+        yield in_words(error, name, what)
+
+
+def in_words(error: Exception, name: str, what: str) -> ImageError:
+    """What a decoder raised while it read `what`, as an ImageError."""
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(name, f"{what} of far too many pixels", f"at most {LIMITS.slice_pixels:,} pixels a slice")
+    if isinstance(error, MemoryError):
+        return ImageError(name, f"{what} that needs more memory than there is", "a smaller one")
+    return ImageError(name, f"{what} that is damaged or truncated", "a complete file")

@@ -45,6 +45,8 @@ def iter_nifti(data: bytes, name: str, budget: Budget) -> Iterator[Slice | Image
         raise ImageError(name, f"NIfTI values of type {kind}", "whole or real numbers of at most 64 bits")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ImageError(name, "an orientation matrix that is singular or not finite", "a usable one")
+    if np.isinf([header["scl_slope"], header["scl_inter"]]).any():  # NaN stands for none
+        raise ImageError(name, "an infinite slope or intercept", "finite ones")
     turn = io_orientation(affine)
     sides = [shape[int(np.flatnonzero(turn[:, 0] == axis)[0])] for axis in range(3)]
     budget.reserve(name, sides[1], sides[0], sides[2])
@@ -95,12 +97,15 @@ def _cut(volume: np.ndarray, header, affine: np.ndarray, name: str) -> Iterator[
     slope, intercept = header.get_slope_inter()
     slope, intercept = (1.0, 0.0) if slope is None else (float(slope), float(intercept))
     low, high = sorted(value * slope + intercept for value in _range(volume, name))
+    if not math.isfinite(high - low):
+        raise ImageError(name, "values too far apart for a scale of grey", "values of a picture")
     unit = "hu" if _is_hu(low, high) else "grey"
     notes = _notes(header, unit)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     middle = (np.array(volume.shape[:2]) - 1) / 2
     for frame in range(volume.shape[2]):
-        plane = volume[::-1, ::-1, frame].T * slope + intercept
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            plane = volume[::-1, ::-1, frame].T.astype(np.float64) * slope + intercept
         position = float((affine @ [*middle, frame, 1])[2])
         if not np.isfinite(plane).all():
             yield ImageError(name, f"values at slice {frame + 1} that are not finite", "finite values")

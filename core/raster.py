@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import ImageError
-from core.limits import UNREADABLE, Budget
+from core.limits import UNREADABLE, Budget, in_words
 from core.slices import Slice
 
 COLOUR_SPREAD = 32
@@ -72,8 +72,9 @@ def _slice(image: Image.Image, name: str, kind: str, frame: int | None, notes: l
 
 def _damaged(error: Exception, name: str, kind: str, where: str = "") -> ImageError:
     """Pillow's complaint in the package's words."""
-    state = "truncated" if "truncated" in str(error) else "damaged or truncated"
-    return ImageError(name, f"a {state} {kind} picture{where}", "a complete file")
+    if "truncated" in str(error):
+        return ImageError(name, f"a truncated {kind} picture{where}", "a complete file")
+    return in_words(error, name, f"a {kind} picture{where}")
 
 
 def _grey(image: Image.Image, name: str, notes: list[str]) -> tuple[np.ndarray, float]:
@@ -113,8 +114,10 @@ def _scaled(numbers: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
                 notes.append(f"No value of this 16-bit picture exceeds {scale}; it was read as {words}.")
                 break
         high = float(full)
-    grey = (numbers.astype(np.float64) - low) * (255.0 / (high - low if high > low else 1.0))
-    return np.clip(grey, 0, 255).astype(np.float32)
+    grey = numbers.astype(np.float64)
+    grey -= low
+    grey *= 255.0 / (high - low if high > low else 1.0)
+    return np.clip(grey, 0, 255, out=grey).astype(np.float32)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

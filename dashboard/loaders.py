@@ -2,11 +2,10 @@
 
 import csv
 import gc
-import io
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,8 @@ import streamlit as st
 from core import conformal, neighbours, runs, scored
 from core.conformal import Thresholds
 from core.errors import ImageError, RunError
-from core.images import iter_slices
+from core.images import count_members, iter_slices
+from core.isolated import Decoder
 from core.labels import LABELS
 from core.overlay import display_grey
 from core.predictor import Prediction, Predictor
@@ -395,19 +395,26 @@ def series_order(source: FileRead) -> str:
     return "Slice, feet to head" if positions[0] < positions[-1] else "Slice, head to feet"
 
 
+@st.cache_resource(show_spinner=False)
+def decoder() -> Decoder:
+    """What decodes the files of all visitors, in processes of their own."""
+    return Decoder()
+
+
 def read_file(source: FileRead, data: bytes, model: Predictor, tell: Callable[[int, int | None], None]) -> None:
     """Read and classify every slice of one file into `source`; `tell(done, total)` after each batch.
 
     Nothing is written or logged, and of each slice only a packed copy stays. `total` is None where the
-    number of slices cannot be known before reading.
+    number of slices cannot be known before reading. A file that hangs or crashes its decoder is an error in
+    `source`; a visitor who leaves in the midst of a file ends its decoding.
     """
-    total = _members(data)
-    items = iter_slices(data, source.name)
-    for batch in _batches(items):
-        slices = [item for item in batch if isinstance(item, Slice)]
-        source.errors += [item for item in batch if isinstance(item, ImageError)]
-        source.readings += classify(slices, model)
-        tell(len(source.readings) + len(source.errors), total)
+    total = count_members(data)
+    with closing(decoder().iter_slices(data, source.name)) as items:
+        for batch in _batches(items):
+            slices = [item for item in batch if isinstance(item, Slice)]
+            source.errors += [item for item in batch if isinstance(item, ImageError)]
+            source.readings += classify(slices, model)
+            tell(len(source.readings) + len(source.errors), total)
     source.finished = True
 
 
@@ -415,15 +422,6 @@ def _batches(items: Iterable[Slice | ImageError]) -> Iterator[list[Slice | Image
     items = iter(items)
     while batch := list(islice(items, BATCH)):
         yield batch
-
-
-def _members(data: bytes) -> int | None:
-    """Number of files in an archive, for the progress bar only; None for anything else."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return sum(not member.is_dir() for member in archive.infolist())
-    except zipfile.BadZipFile:
-        return None
 
 
 def classify(slices: list[Slice], model: Predictor) -> list[Reading]:

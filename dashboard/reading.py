@@ -12,6 +12,8 @@ from dashboard import loaders, state
 from dashboard.components import plain
 from dashboard.loaders import FileRead, Sample
 
+MOST_FILES = 1_000
+"""Uploads that are read in one visit: as many as one file may hold slices."""
 QUIET_SECONDS = 0.3
 """Work shorter than this shows no progress."""
 

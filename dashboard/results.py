@@ -15,6 +15,8 @@ from dashboard.loaders import FileRead
 
 SEPARATE_MESSAGES = 2
 """Up to so many unread files have a message each; more of them share one that unfolds."""
+FOLDED_MESSAGES = 50
+"""Messages that unfold; the table of results has all of them."""
 
 PLACE = ["shown_as", "key", "index"]
 """Columns that the page needs and the download leaves out: a row's file in words, and where its slice is."""
@@ -143,5 +145,7 @@ def unread(errors: Sequence[ImageError]) -> None:
     folded = errors[SEPARATE_MESSAGES:]
     if folded:
         with st.expander(f"{len(folded)} more could not be read", icon=":material/error:"):
-            for error in folded:
+            for error in folded[:FOLDED_MESSAGES]:
                 st.markdown(unread_message(error))
+            if len(folded) > FOLDED_MESSAGES:
+                st.markdown(f"The other {len(folded) - FOLDED_MESSAGES:,} are in the table of results.")

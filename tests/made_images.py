@@ -45,7 +45,7 @@ def dicom_dataset(values: np.ndarray, **elements):
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4"
     dataset.PatientName, dataset.PatientID = "Secret^Person", "SECRET-ID"
-    dataset.SeriesInstanceUID = "1.2.3"
+    dataset.SeriesInstanceUID, dataset.BurnedInAnnotation = "1.2.3", "NO"
     dataset.Modality, dataset.PhotometricInterpretation = "CT", "MONOCHROME2"
     dataset.Rows, dataset.Columns = values.shape[1:3] if values.ndim == 3 else values.shape[:2]
     if values.ndim == 3:
@@ -85,6 +85,17 @@ def written(dataset, syntax: str = EXPLICIT) -> bytes:
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()
+
+
+def slow_dicom() -> bytes:
+    """A valid DICOM file of 25 megapixels, run-length coded two at a time: seconds of work to decode."""
+    from pydicom.encaps import encapsulate
+
+    side = 5000
+    header = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56)
+    frame = header + b"\xff\x07" * (side * side // 2)
+    stated = {"Rows": side, "Columns": side, "PixelData": encapsulate([frame])}
+    return dicom(np.zeros((2, 2), np.uint8), "1.2.840.10008.1.2.5", **stated)
 
 
 def nifti(volume: np.ndarray, affine: np.ndarray, packed: bool = False) -> bytes:

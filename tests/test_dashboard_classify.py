@@ -10,9 +10,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import conformal, runs
+from core.isolated import Decoder
 from core.runs import load_run
 from core.scored import load_scored
-from dashboard import loaders
+from dashboard import loaders, reading, results
+from tests.made_corpus import CASES
 from tests.pages import control
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +110,45 @@ def test_many_unread_files_fold_into_one_message():
     assert len(app.error) == 2
     assert [item.label for item in app.expander] == ["5 more could not be read"]
     assert answers(app) == []
+
+
+def test_more_files_than_a_page_reads_are_counted_and_the_first_are_read(monkeypatch):
+    monkeypatch.setattr(reading, "MOST_FILES", 3)
+    app = upload(opened(), *[(f"junk{number}.bin", b"junk") for number in range(5)])
+    [notice] = app.warning
+    assert "Only the first 3 of 5 files are read here" in notice.value and "core predict" in notice.value
+    assert rows(app)["File"].tolist() == ["junk0.bin", "junk1.bin", "junk2.bin"]
+
+
+def test_very_many_unread_files_give_some_messages_and_a_table_of_all(monkeypatch):
+    monkeypatch.setattr(results, "FOLDED_MESSAGES", 5)
+    app = upload(opened(), *[(f"junk{number}.bin", b"junk") for number in range(10)])
+    [folded] = app.expander
+    assert folded.label == "8 more could not be read" and len(folded.markdown) == 6
+    assert folded.markdown[-1].value == "The other 3 are in the table of results."
+    assert len(rows(app)) == 10
+
+
+def test_a_file_that_needs_too_much_memory_is_told_and_the_others_are_answered(monkeypatch):
+    small = Decoder(memory=300 * 2**20)
+    monkeypatch.setattr(loaders, "decoder", lambda: small)
+    large = io.BytesIO()
+    Image.fromarray(np.zeros((5000, 5000), np.uint16)).save(large, "PNG")
+    app = upload(opened(), ("large.png", large.getvalue()), sample(f"{DICOM}.dcm"))
+    small.close()
+    [error] = app.error
+    assert r"**large\.png could not be read.**" in error.value and "more memory than there is" in error.value
+    assert len(answers(app)) == 1
+
+
+def test_names_that_are_code_are_shown_as_text():
+    data = (SAMPLES / "synthetic_03_normal.png").read_bytes()
+    names = [case.name.replace("\ud800", "") for case in CASES if case.name.startswith(("<", "#", "\u202e"))]
+    app = upload(opened(), *[(name, data) for name in names], *[(f"x{name}", b"junk") for name in names[:2]])
+    told = words(app) + "".join(error.value for error in app.error)
+    assert len(names) == 3 and len(app.error) == 2
+    assert "<script>" not in told.replace(r"\<script\>", "") and "](http" not in told
+    assert not any(character in told for character in "\u202e\x1b\0")
 
 
 def test_a_file_name_is_shown_as_it_is_and_never_as_markdown():

@@ -57,5 +57,5 @@ def test_the_demo_run_finds_lungs_in_the_real_dicom_slices(shared):
     for path in sorted((shared / "dicom" / "chest_ct_A0001").glob("*.dcm")):
         (slice_,) = read_slices(path.read_bytes(), path.name)
         (prediction,) = predictor.predict([slice_])
-        assert prediction.warnings == ()
+        assert [note for note in prediction.warnings if "written into its picture" not in note] == []
         assert prediction.box.width < slice_.pixels.shape[1]

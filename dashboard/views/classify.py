@@ -8,7 +8,7 @@ from core.labels import title
 from dashboard import cards, components, doubts, loaders, reading, results, state, viewer
 from dashboard.components import plain
 from dashboard.loaders import FileRead, Sample
-from dashboard.reading import Source
+from dashboard.reading import MOST_FILES, Source
 
 FIRST_SAMPLE = "synthetic_05_pneumonia"
 """What the button of the empty page opens."""
@@ -26,7 +26,7 @@ def choose_sources(samples: list[Sample]) -> list[Source]:
             key="uploads",
             on_change=state.leave_sample,
             help="DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, or a ZIP of one series. Up to 200 MB a file, "
-            "25 megapixels a slice, 1,000 frames.",
+            f"25 megapixels a slice, 1,000 frames; {MOST_FILES:,} files.",
         )
     with left:
         st.caption("DICOM, NIfTI, PNG, JPEG, TIFF, or a ZIP of one series")
@@ -41,7 +41,13 @@ def choose_sources(samples: list[Sample]) -> list[Source]:
             "Choose one of the samples above.",
             icon=":material/info:",
         )
-    sources = [Source(upload.file_id, upload.name, upload.getvalue) for upload in uploads]
+    if len(uploads) > MOST_FILES:
+        st.warning(
+            f"**Only the first {MOST_FILES:,} of {len(uploads):,} files are read here.** Put a series into a ZIP, "
+            "or use `python -m core predict FOLDER`, which takes any number of files.",
+            icon=":material/info:",
+        )
+    sources = [Source(upload.file_id, upload.name, upload.getvalue) for upload in uploads[:MOST_FILES]]
     if chosen:
         sources.append(Source(chosen.id, chosen.path.name, chosen.path.read_bytes, chosen))
     return sources
@@ -152,6 +158,7 @@ actions = components.head(
     "nothing is logged.",
 )
 samples = loaders.samples()
+loaders.decoder().start()
 try:
     model = loaders.predictor(state.run_name())
     metrics = loaders.run(state.run_name()).metrics
