@@ -9,7 +9,7 @@ export PYTHON CPU
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help app test lint format bench soak train clean runtime dev
+.PHONY: help app test lint format bench soak train lock audit clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -44,6 +44,17 @@ ifeq ($(strip $(DATA)),)
 else
 	@$(PY) -m core train --data $(DATA) --config $(CONFIG) $(ARGS)
 endif
+
+lock: build/tools/bin/uv ## resolve and hash what the container installs, after a change of dashboard/requirements.txt
+	@$< pip compile dashboard/requirements.txt --output-file deploy/requirements.lock --quiet --generate-hashes \
+	  --python-version 3.11 --python-platform linux --no-header --no-annotate
+
+audit: build/tools/bin/uv ## ask PyPI for known weaknesses of the packages that the container installs
+	@build/tools/bin/pip-audit --strict --disable-pip --no-deps --requirement deploy/requirements.lock
+
+build/tools/bin/uv:
+	@python3 -m venv build/tools
+	@build/tools/bin/python -m pip install --quiet uv==0.13.9 pip-audit==2.10.1
 
 clean: ## remove caches, screenshots and other by-products (.venv and trained runs stay)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis build data/cache tests/screenshots

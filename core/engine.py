@@ -20,6 +20,7 @@ def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.Inf
     `threads` None: one for each core that this process may use. Raises ValueError for anything that is not
     an exported classifier.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which else writes an id and reports the start
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as faults
 

@@ -20,8 +20,8 @@ STEADY = re.compile(r"[^\d:;.$£€]*")
 """What of a text alternative stays when values move: all before the first number."""
 
 PIXELS_PER_POINT = 2
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a text for a formula (OWASP, CSV injection)."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
+"""What makes a spreadsheet take a text for a formula (OWASP: ASVS 5.0, 1.2.10, and its page on CSV injection)."""
 
 
 def figure(

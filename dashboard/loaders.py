@@ -4,7 +4,7 @@ import csv
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core import allowance as allowances
 from core import conformal, neighbours, runs, scored
+from core.allowance import Admitted, Allowance, Upload
 from core.conformal import Thresholds
 from core.errors import ImageError, RunError
 from core.images import count_members, iter_slices
@@ -399,6 +401,16 @@ def series_order(source: FileRead) -> str:
 def decoder() -> Decoder:
     """What decodes the files of all visitors, in processes of their own."""
     return Decoder()
+
+
+def allowance() -> Allowance:
+    """What a visit may upload here."""
+    return allowances.allowance()
+
+
+def admit(uploads: Sequence[tuple[str, str, int]], begun: Mapping[str, float], now: float) -> Admitted:
+    """core.allowance.Allowance.admit of a visit's files, (key, name, bytes) each."""
+    return allowance().admit([Upload(*upload) for upload in uploads], begun, now)
 
 
 def read_file(source: FileRead, data: bytes, model: Predictor, tell: Callable[[int, int | None], None]) -> None:

@@ -99,6 +99,10 @@ def declines(table: pd.DataFrame, chance: float) -> None:
 
 
 def card_body(text: str) -> str:
-    """A model card's Markdown without its title and with headings a level lower: one h1 a page."""
+    """A model card's Markdown without its title and with headings a level lower: one h1 a page.
+
+    No link or picture in it acts: names of runs and folders stand in a card, and NOTES.md may be another's.
+    """
     body = re.sub(r"\A\s*#\s[^\n]*\n", "", text)
+    body = body.replace("![", "!\\[").replace("](", "]\\(")
     return re.sub(r"^(#{1,5})(?=\s)", r"#\1", body, flags=re.MULTILINE)

@@ -11,6 +11,7 @@ from core.labels import LABELS, title
 from dashboard import state, viewer
 from dashboard.charts import COLOURS
 from dashboard.components import glyph_and_word, unread_message
+from dashboard.figure import csv_bytes
 from dashboard.loaders import FileRead
 
 SEPARATE_MESSAGES = 2
@@ -76,7 +77,7 @@ def _labels(files: Sequence[FileRead]) -> list[str]:
 
 def csv(frame: pd.DataFrame) -> bytes:
     """The table as CSV: probabilities to six decimals, nothing but what the page shows."""
-    return frame.drop(columns=PLACE).to_csv(index=False, float_format="%.6f").encode("utf-8")
+    return csv_bytes(frame.drop(columns=PLACE), "%.6f")
 
 
 def show(frame: pd.DataFrame) -> None:

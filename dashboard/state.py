@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.allowance import MINUTE
 from core.runs import DEMO
 from dashboard.loaders import FileRead
 
@@ -15,6 +16,7 @@ SAMPLE = "sample"
 SHOWING = "showing"
 FILES = "files_read"
 STOP = "stop_reading"
+BEGUN = "uploads_begun"
 
 
 def choose_run(names: Sequence[str], shown: bool = True) -> None:
@@ -67,6 +69,17 @@ def files_read(keys: Sequence[str], version: tuple) -> dict[str, FileRead]:
     kept_version, files = st.session_state.get(FILES, (version, {}))
     kept = {key: files[key] for key in keys if key in files} if kept_version == version else {}
     st.session_state[FILES] = (version, kept)
+    return kept
+
+
+def uploads_begun(keys: Sequence[str], now: float) -> dict[str, float]:
+    """When each of this visitor's uploads was let in, by file, to be added to.
+
+    Files taken away again stay for a minute, so that taking away and adding again does not pass for patience.
+    """
+    begun = st.session_state.get(BEGUN, {})
+    kept = {key: moment for key, moment in begun.items() if key in keys or now - moment < MINUTE}
+    st.session_state[BEGUN] = kept
     return kept
 
 

@@ -221,7 +221,8 @@ def _put(cell: Any, value: Any) -> None:
         value = str(value)
     cell.value = value
     if isinstance(value, str):
-        cell.data_type = "s"  # openpyxl takes text that begins with = for a formula
+        cell.data_type = "s"  # openpyxl takes text that begins with = for a formula,
+        cell.quotePrefix = value.startswith(("=", "+", "-", "@"))  # a spreadsheet once the cell is edited
 
 
 def _sheet_name(book: Any, title: str) -> str:

@@ -24,6 +24,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+NO_NGINX = "nginx is not on this machine (Debian: apt-get install nginx-light)"
 MISSING = "no Chromium: it could neither be found nor installed"
 
 

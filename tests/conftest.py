@@ -98,7 +98,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say aloud what was not tested because this machine lacks something."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
-    for reason, what in ((browser.MISSING, "BROWSER TESTS"), (NO_SHARED, "TESTS ON REAL SLICES")):
+    missing = (
+        (browser.MISSING, "BROWSER TESTS"),
+        (NO_SHARED, "TESTS ON REAL SLICES"),
+        (browser.NO_NGINX, "TESTS OF HOSTING"),
+    )
+    for reason, what in missing:
         count = sum(reason in text for text in reasons)
         if count:
             terminalreporter.write_line(f"{count} {what} WERE SKIPPED: {reason}.", red=True, bold=True)

@@ -17,7 +17,7 @@ def read(folder: Path | None, name: str) -> dict[str, np.ndarray] | None:
     if path is None or not path.is_file():
         return None
     try:
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
         os.utime(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

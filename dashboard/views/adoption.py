@@ -234,7 +234,7 @@ def own_series() -> None:
             "New adopters a period (a year, if they are to be used here), one a line, or lines such as "
             "`2019, 120`, with no period missing. At least four periods, and best one that has begun to slow down."
         )
-        upload = st.file_uploader("A CSV file", type=["csv", "txt"], key="series-file")
+        upload = st.file_uploader("A CSV file", type=["csv", "txt"], key="series-file", max_upload_size=1)
         text = st.text_area("Or paste a series", key="series-text", height=160, placeholder=EXAMPLE)
         content = upload.getvalue().decode("utf-8-sig", errors="replace") if upload else text
         if not content.strip():

@@ -6,6 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import RunError
 from core.labels import title
 from dashboard import cards, components, doubts, loaders, reading, results, state, viewer
+from dashboard import uploads as upload_rules
 from dashboard.components import plain
 from dashboard.loaders import FileRead, Sample
 from dashboard.reading import MOST_FILES, Source
@@ -19,17 +20,22 @@ def choose_sources(samples: list[Sample]) -> list[Source]:
     wanted = state.sample_in_link()
     chosen = next((sample for sample in samples if sample.id == wanted), None)
     left, right = st.columns([5, 7], gap="medium")
+    allowed = loaders.allowance()
     with left:
         uploads = st.file_uploader(
             "CT slices",
             accept_multiple_files=True,
             key="uploads",
             on_change=state.leave_sample,
-            help="DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, or a ZIP of one series. Up to 200 MB a file, "
-            f"25 megapixels a slice, 1,000 frames; {MOST_FILES:,} files.",
+            help="DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, or a ZIP of one series. "
+            f"{allowed.words()}, 25 megapixels a slice, 1,000 frames; {MOST_FILES:,} files.",
+            max_upload_size=allowed.file_mb,
         )
     with left:
         st.caption("DICOM, NIfTI, PNG, JPEG, TIFF, or a ZIP of one series")
+        if allowed.files is not None:
+            st.caption(f"A public server: {allowed.words()[0].lower()}{allowed.words()[1:]}.")
+        uploads = upload_rules.admitted(uploads)
     with right:
         if samples:
             sample_strip(samples, chosen)
