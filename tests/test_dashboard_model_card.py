@@ -130,7 +130,10 @@ def test_wrong_answers_are_shown_with_their_pictures_and_real_ones_as_numbers(pa
     (alternative,) = [image.alt for image in shown.proto.imgs]
     assert alternative.startswith("Phantom drawn as normal (seed 1024), called lung tumour")
     row = table_with(app, "Source").iloc[0]
-    assert row["Called wrong (95 %)"] == "0.70 (0.60 to 0.80)" and row["Called instead"] == "Normal 5"
+    assert (
+        row["Called wrong (95 %)"].replace("\u00a0", " ") == "0.70 (0.60 to 0.80)"
+        and row["Called instead"] == "Normal 5"
+    )
     assert row.iloc[-4:].tolist() == [1, 2, 0, 2]
     assert table_with(app, "Phantoms")["Called instead"].tolist() == ["Pneumonia 1, Lung tumour 1", "none", "none"]
 

@@ -36,7 +36,12 @@ def failures_card(run: Run) -> None:
             st.markdown(f"The network of this run is another than the one these were measured with. {MADE}")
         table = phantom_table(drawn)
         with st.container(key="phantoms-wrong"):
-            st.table(table, border="horizontal", hide_index=True, alt="Phantoms by class: refused and called wrong")
+            st.table(
+                unbroken(table),
+                border="horizontal",
+                hide_index=True,
+                alt="Phantoms by class: refused and called wrong",
+            )
         downloads("phantom-failures", table)
     if found["held_out"]:
         _held_out_card(found["held_out"])
@@ -126,12 +131,19 @@ def _held_out_card(found: dict[str, Any]) -> None:
         table = held_out_table(part)
         with st.container(key="held-out-wrong"):
             st.table(
-                table.assign(Source=table["Source"].map(plain)),
+                unbroken(table.assign(Source=table["Source"].map(plain))),
                 border="horizontal",
                 hide_index=True,
                 alt="Wrong answers on held-out slices by source, class and confidence",
             )
         downloads("held-out-failures", table)
+
+
+def unbroken(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with figures and their intervals each on one line; a narrow screen scrolls instead."""
+    return table.assign(
+        **{name: table[name].str.replace(" ", "\u00a0") for name in table if name.endswith(("(95 %)", "(groups)"))}
+    )
 
 
 def held_out_table(part: dict[str, Any]) -> pd.DataFrame:
