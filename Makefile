@@ -29,7 +29,7 @@ format: dev ## put code in form
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: dev ## measure speed and memory against plain loops
+bench: dev ## measure speed and memory against peers; writes docs/performance.md (ARGS="--rounds 5")
 	@$(PY) -m tests.bench $(ARGS)
 
 soak: dev ## load a public server with visitors, then check what it holds (ARGS="--minutes 10 --visitors 30")

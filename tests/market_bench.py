@@ -6,10 +6,8 @@ they are timed, their totals are compared with ours.
 """
 
 import math
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 
 from market.cohort import cohort_trace, rate_to_probability, within_cycle_weights
 from market.outcomes import discounted_total
+from tests.performance import Figure, named, timed, told
 
 ROOT = Path(__file__).resolve().parent.parent
 CYCLES, RATE = 75, 0.03
@@ -215,40 +214,26 @@ def _pyheor_rewards(a: bool, b: bool, kind: int) -> dict[str, Callable]:
     return {"H": lambda p, cycle: p["u_H"], "S1": lambda p, cycle: p[u_s1], "S2": lambda p, cycle: p["u_S2"]}
 
 
-def bench_peers(n: int, rounds: int) -> None:
-    """`n` draws of all strategies, in turns, in one run. Ratios are of seconds per draw: pyheor, which takes a draw
-    and a cycle at a time, runs a fiftieth of the draws."""
-    values = draws(n)
-    for peer, make, share in (("heormodel 0.7.4", heormodel_psa, 1), ("pyheor 0.4.1", pyheor_psa, 50)):
+def bench_peers(n: int, rounds: int) -> list[Figure]:
+    """`n` draws of all strategies, in turns; microseconds a draw. pyheor, which takes a draw and a cycle at a time,
+    runs a fiftieth of the draws."""
+    values, figures = draws(n), []
+    for package, make, share in (("heormodel", heormodel_psa, 1), ("pyheor", pyheor_psa, 50)):
         fewer = max(1, n // share)
-        try:
-            theirs = make({name: numbers[:fewer] for name, numbers in values.items()})
-            found = theirs()
-        except ImportError as error:
-            print(f"Sick-Sicker against {peer}: not measured, it could not be imported ({error})", flush=True)
-            continue
+        theirs = make({name: numbers[:fewer] for name, numbers in values.items()})
+        found = theirs()
         own = ours(values)
         if isinstance(found, tuple):
             for got, expected in zip(own, found, strict=True):
                 np.testing.assert_allclose(got, expected, rtol=1e-9)
-        seconds = [(timed(theirs), timed(lambda: ours(values))) for _ in range(rounds)]
-        a, b = (statistics.median(column) for column in zip(*seconds, strict=True))
-        ratios = [(x / fewer) / (y / n) for x, y in seconds]
-        print(
-            f"Sick-Sicker, {n:,} draws of 4 strategies: {statistics.median(ratios):.1f}x {peer} (lowest "
-            f"{min(ratios):.1f}, highest {max(ratios):.1f}; median {b * 1e3:.0f} ms against {a * 1e3:.0f} ms for "
-            f"{fewer:,} draws; {rounds} rounds)",
-            flush=True,
-        )
+        pairs = [(timed(theirs) / fewer * 1e6, timed(lambda: ours(values)) / n * 1e6) for _ in range(rounds)]
+        a, b = zip(*pairs, strict=True)
+        what = f"PSA of the Sick-Sicker model, 4 strategies, a draw of {n:,} (the peer: of {fewer:,})"
+        figures.append(told(Figure("Market", what, "µs", b, named(package), a)))
+    return figures
 
 
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def bench_base_case(rounds: int) -> None:
+def bench_base_case(rounds: int) -> Figure:
     """The US lung base case, all strategies, after import and loading."""
     from market import lung
     from market.analysis import scenario_parameters
@@ -258,11 +243,8 @@ def bench_base_case(rounds: int) -> None:
     values, table = scenario_parameters(Scenario("bench", "us")).values(), life_table("us")
     lung.run(values, table)
     seconds = [timed(lambda: lung.run(values, table)) for _ in range(max(5, 4 * rounds))]
-    print(
-        f"lung base case, United States, 6 strategies: median {statistics.median(seconds) * 1e3:.0f} ms "
-        f"(lowest {min(seconds) * 1e3:.0f}, highest {max(seconds) * 1e3:.0f})",
-        flush=True,
-    )
+    what = "base case of lung screening, United States, 6 strategies"
+    return told(Figure("Market", what, "ms", tuple(1e3 * each for each in seconds)))
 
 
 IN_A_PROCESS = """
@@ -303,16 +285,18 @@ def in_process(work: str, n: int) -> tuple[float, float]:
     return float(seconds), float(peak)
 
 
-def bench_market(rounds: int, scale: float = 1.0) -> None:
+def bench_market(rounds: int, scale: float = 1.0) -> list[Figure]:
     """All of it; `scale` below 1 runs fewer draws, to try the code."""
-    bench_base_case(rounds)
-    bench_peers(round(10_000 * scale), max(1, rounds // 2))
-    n = round(10_000 * scale)
-    seconds, peak = in_process("lung", n)
-    print(f"lung PSA, {n:,} draws of 6 strategies: {seconds:.1f} s, peak memory {peak:.0f} MB", flush=True)
-    for n in (round(100_000 * scale), round(1_000_000 * scale)):
-        seconds, peak = in_process("sick-sicker", n)
-        print(f"Sick-Sicker, {n:,} draws of 4 strategies: {seconds:.1f} s, peak memory {peak:.0f} MB", flush=True)
+    n, rounds = round(10_000 * scale), max(1, rounds // 2)
+    figures = [bench_base_case(rounds), *bench_peers(n, rounds)]
+    for work, what, count in (
+        ("lung", "PSA of lung screening, 6 strategies", n),
+        ("sick-sicker", "PSA of the Sick-Sicker model, draws made as they are run", 10 * n),
+    ):
+        seconds, peaks = zip(*(in_process(work, count) for _ in range(rounds)), strict=True)
+        figures.append(told(Figure("Market", f"{what}, {count:,} draws", "s", seconds)))
+        figures.append(told(Figure("Market", f"peak memory of these {count:,} draws", "MB", peaks)))
+    return figures
 
 
 if __name__ == "__main__":
