@@ -61,7 +61,7 @@ def measure(
     table = crossval.run_table(loaded, folders)
     labels, temperature = loaded.labels, loaded.config["temperature"]
     targets = table["label"].map(list(labels).index).to_numpy()
-    rows = _sampled(targets, sample)
+    rows = sampled(targets, sample)
     plain = load_views(table.iloc[rows], crossval.recipe_of(loaded).preprocess, random=False).plain
     found = {kind: np.zeros((len(steps), len(rows), len(labels))) for kind, (_, steps) in STEPS.items()}
     folds = list(crossval.fold_networks(loaded, table))
@@ -157,8 +157,8 @@ def _against(
     return np.concatenate(moved)
 
 
-def _sampled(targets: np.ndarray, sample: int) -> np.ndarray:
-    """Rows, ascending: as many of each class as `sample` allows, at random, the same each time."""
+def sampled(targets: np.ndarray, sample: int) -> np.ndarray:
+    """Rows to measure on, ascending: as many of each class as `sample` allows, at random, the same each time."""
     rng, classes = np.random.default_rng(0), np.unique(targets)
     each = max(1, sample // len(classes))
     chosen = [rng.permutation(np.flatnonzero(targets == label))[:each] for label in classes]

@@ -3,12 +3,15 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from core import robustness, shortcuts
 from core.crossval import store
 from core.errors import RunError
 from core.runs import DEMO, RUNS, SHIPPED, list_runs, load_run, read_json, write_atomically, write_json
+from core.scored import load_scored
 
 
 def test_a_run_is_found_by_its_path(tmp_path):
@@ -80,6 +83,25 @@ def not_predicted(metrics):
     if "outside" in metrics.get("gate", {}):
         kept["gate"] = {"outside": metrics["gate"]["outside"]}
     return {"tests": seen, "grouped_validation": {"folds": metrics["grouped_validation"]["folds"]}, **kept}
+
+
+def test_what_the_folds_networks_measured_begins_where_the_kept_predictions_end():
+    """Unhidden and unchanged pictures give the balanced accuracy that the grouped folds had (bfloat16 apart)."""
+    scored, metrics = load_scored(load_run("demo"), "group"), load_run("demo").metrics
+    called = scored.probabilities.argmax(axis=1)
+
+    def balanced(rows) -> float:
+        hit = called[rows] == scored.targets[rows]
+        return np.mean([hit[scored.targets[rows] == label].mean() for label in range(3)])
+
+    whole = metrics["shortcuts"]["views"]["whole"]["network"]["value"]
+    assert whole == pytest.approx(balanced(np.arange(scored.n_slices)), abs=0.01)
+    assert metrics["shortcuts"]["sentence"] == shortcuts.sentence(metrics["shortcuts"])
+    rows = robustness.sampled(scored.targets, metrics["robustness"]["slices"])
+    for kind, (words, steps) in robustness.STEPS.items():
+        found = metrics["robustness"]["kinds"][kind]
+        assert (found["words"], found["steps"]) == (words, list(steps))
+        assert found["balanced_accuracy"][0]["value"] == pytest.approx(balanced(rows), abs=0.015)
 
 
 def test_a_writing_that_fails_leaves_the_old_file(tmp_path):
