@@ -8,10 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.roots import ROOT
 from core.torchvision_ops import import_torchvision
 
 if TYPE_CHECKING:
     from torch import nn
+
+EVIDENCE = ROOT / "data" / "evidence" / "backbones.json"
+"""Where what core.compare_backbones found lies, as shipped."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

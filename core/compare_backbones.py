@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import data, metrics
-from core.backbones import BACKBONES
+from core.backbones import BACKBONES, EVIDENCE
 from core.comparison import paired_differences
 from core.crossval import folds_of, out_of_fold
 from core.errors import ConfigError
@@ -25,9 +25,6 @@ from core.train import new_model
 
 if TYPE_CHECKING:
     import pandas as pd
-
-EVIDENCE = ROOT / "data" / "evidence" / "backbones.json"
-"""Where the results lie that ship."""
 
 CACHE = ROOT / "data" / "cache" / "backbones"
 """Where the folds of a comparison are kept while it goes on, and its predictions after."""

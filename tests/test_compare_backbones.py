@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from core import compare_backbones, crossval, data
@@ -132,3 +133,12 @@ def test_weights_that_are_not_there_are_told_before_anything_is_trained(folder, 
     assert list(tmp_path.iterdir()) == []
     assert main(["compare-backbones", "--backbones", "lenet"]) == 2
     assert "lenet" in capsys.readouterr().err
+
+
+def test_the_figures_that_ship_name_all_backbones_and_leave_accuracy_open():
+    from core.backbones import BACKBONES
+
+    found = kept()
+    assert found["accuracy"] == NOT_MEASURED and set(found["backbones"]) == set(BACKBONES)
+    assert all(np.isfinite(one["cpu_ms"]["median"]) for one in found["backbones"].values())
+    assert found["threads"] == 1 and found["rounds"] >= 30

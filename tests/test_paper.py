@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core import paper
+from core import backbones, paper
 from core.errors import ConfigError, DataError, RunError
 from tests.pages import ROOT
 
@@ -126,3 +126,13 @@ def test_a_training_of_the_shipped_results_can_be_made_again(shared):
     first, shipped = run["history"][0], paper.kept()["history"][0][0]
     assert first["train_accuracy"] == pytest.approx(shipped["train_accuracy"], abs=0.02)
     assert first["train_loss"] == pytest.approx(shipped["train_loss"], rel=0.05)
+
+
+def test_the_page_shows_what_each_backbone_costs_and_that_accuracy_is_open():
+    app = opened()
+    table = next(item.value for item in app.dataframe if "Multiply-adds" in item.value)
+    found = paper.kept(backbones.EVIDENCE)["backbones"]
+    assert table["Backbone"].tolist() == [one["title"] for one in found.values()]
+    assert set(table["Balanced accuracy"]) == {"not measured"} and "compare-backbones" in words(app)
+    times = {one["title"]: one["cpu_ms"]["median"] for one in found.values()}
+    assert f"takes {max(times.values()) / times['MobileNetV2']:.0f} times as long" in words(app)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import card, checklist, facts, gate, paper, runs
+from core import backbones, card, checklist, facts, gate, paper, runs
 from core import failures as failed
 from core.checklist import Checklist
 from core.errors import RunError
@@ -32,6 +32,11 @@ def paper_results() -> dict[str, Any]:
 def paper_ct_results() -> dict[str, Any]:
     """What the paper's recipe gave on CT slices; the rest as `paper_results`."""
     return paper.kept(paper.CT_RESULTS)
+
+
+def backbone_results() -> dict[str, Any]:
+    """What each backbone costs, and how accurate it is where that was measured; the rest as `paper_results`."""
+    return paper.kept(backbones.EVIDENCE)
 
 
 def fractions(printed: Sequence[str]) -> list[int]:

@@ -223,8 +223,48 @@ def robustness_card(found: dict[str, Any], ours: dict[str, Any] | None) -> None:
         downloads("paper-robustness", table)
 
 
+def backbones_card(found: dict[str, Any]) -> None:
+    """Other networks, which the paper leaves to future work: what each costs, and how it does where measured."""
+    measured = found["accuracy"] if isinstance(found["accuracy"], dict) else None
+    rows = []
+    for name, one in found["backbones"].items():
+        own = measured["backbones"][name]["balanced_accuracy"] if measured else None
+        time = one["cpu_ms"]
+        rows.append(
+            (
+                one["title"],
+                estimate_words(own) if own else "not measured",
+                f"{one['parameters'] / 1e6:.1f} M",
+                f"{one['multiply_adds'] / 1e9:.1f} G",
+                f"{time['median']:.0f} ms ({time['low']:.0f} to {time['high']:.0f})",
+            )
+        )
+    columns = ["Backbone", "Balanced accuracy", "Parameters", "Multiply-adds", "Processor time of a slice"]
+    table = pd.DataFrame(rows, columns=columns)
+    slowest, first = max(found["backbones"].values(), key=_time), next(iter(found["backbones"].values()))
+    with st.container(border=True):
+        figure_title(
+            f"{slowest['title']} takes {_time(slowest) / _time(first):.0f} times as long for a slice as "
+            f"{first['title']}",
+            f"The paper's future work. One slice of {found['size']} pixels, {found['threads']} thread, "
+            f"median and middle 90 % of {found['rounds']}",
+        )
+        st.dataframe(table, hide_index=True, alt="Accuracy, size and time of each backbone")
+        if measured is None:
+            st.caption(
+                "Accuracy on the same folds needs each network's ImageNet weights: "
+                "`python -m core compare-backbones --data DIR... --keep` measures it."
+            )
+        downloads("paper-backbones", table)
+
+
+def _time(one: dict[str, Any]) -> float:
+    return one["cpu_ms"]["median"]
+
+
 components.head(TITLE, LEAD)
 try:
+    costs = loaders.backbone_results()
     found, on_ct = loaders.paper_results(), loaders.paper_ct_results()
     ours = run(DEMO).metrics.get("robustness") if on_ct else None
 except RunError as error:
@@ -247,6 +287,12 @@ if on_ct:
     ct_card(on_ct)
     sources_card(on_ct)
     robustness_card(on_ct, ours)
+else:
+    with st.container(border=True):
+        figure_title("What the recipe gives on CT slices is not measured yet", "Three classes, five sources")
+        st.markdown("`python -m core reproduce-paper --ct DIR... --weights FILE --keep` measures it, in hours.")
+if costs:
+    backbones_card(costs)
 st.caption(
     "**Limits.** What the paper leaves open (rates, batch, dropout, crop) is chosen as the recipe's file says. "
     "Start weights stand in for those that the paper names. X-rays show chests from the front: they say nothing "
