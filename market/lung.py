@@ -54,7 +54,7 @@ LEFT_OUT = (
 )
 """What a reader of any result must know about the model; shown below it."""
 
-CHUNK_DRAWS = 1000
+CHUNK_DRAWS = 700
 """Draws are worked off in chunks of this many: bounded memory, and what a cycle needs stays in cache."""
 
 N_THREADS = 2

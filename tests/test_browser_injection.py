@@ -155,7 +155,7 @@ def test_a_scenarios_name_and_note_are_shown_as_written_and_stay_text_in_the_wor
     settled(page)
     with page.expect_download() as started:
         page.get_by_role("button", name="Workbook").click()
-    book = openpyxl.load_workbook(started.value.path())
+    book = openpyxl.load_workbook(io.BytesIO(started.value.path().read_bytes()))
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
     assert [cell.coordinate for cell in cells if cell.data_type == "f"] == []
     (named,) = [cell for cell in cells if cell.value == SCENARIO]

@@ -57,6 +57,6 @@ def test_what_is_chosen_of_the_checklists_stands_in_the_address(page, app_url):
     rows = page.locator(".st-key-checklist-table tbody tr")
     expect(rows.first).to_contain_text("Open.")
     with page.expect_download() as taken:
-        page.locator(".st-key-csv-tripod-ai button").click()
+        page.locator(".st-key-csv-tripod-ai").get_by_role("button", name="CSV").click()
     text = taken.value.path().read_text()
     assert text.startswith("item,section,topic,asks,state,text,from") and text.count("\n") == 53

@@ -8,6 +8,7 @@ import pytest
 
 from core import card, checklist, runs
 from core.checklist_answers import ANSWERS, INTENDED, TERMS
+from core.errors import RunError
 from core.facts import NOTES, Unknown, look_up
 from core.runs import FAILURES, Run
 from tests.made_runs import DEMO, ROBUSTNESS, SHORTCUTS
@@ -97,7 +98,10 @@ def test_an_answer_leaves_with_any_of_the_values_it_was_made_from(copy):
     places = {place for item in whole.values() for place in item.places if place[0].endswith(".json")}
     for place in sorted(places):
         without(copy, *place)
-        left = filled(copy)
+        try:
+            left = filled(copy)
+        except RunError:  # without it the file is damaged, and no card is written
+            left = {}
         for key, item in whole.items():
             if place in item.places:
                 assert key not in left or left[key].answer != item.answer, (place, key)

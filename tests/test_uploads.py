@@ -23,7 +23,9 @@ def arrived(parser: type[MultiPartParser], content: bytes):
 
 def test_an_upload_is_not_written_to_a_disk_while_it_arrives():
     class Parser(MultiPartParser):
-        """One of our own: the setting belongs to the whole process."""
+        """One of our own, as Starlette has it: the setting belongs to the whole process."""
+
+        spool_max_size = 1024 * 1024
 
     content = bytes(5_000_000)
     assert arrived(Parser, content)._rolled  # what Starlette does by itself
