@@ -139,7 +139,10 @@ def _hounsfield(plane: np.ndarray) -> np.ndarray:
 
 
 def _grey(plane: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.clip((plane - low) * (255.0 / (high - low if high > low else 1.0)), 0, 255).astype(np.float32)
+    share = (plane - low) / (
+        high - low if high > low else 1.0
+    )  # 255 / range is infinite for the smallest of ranges
+    return np.clip(255.0 * share, 0, 255).astype(np.float32)
 
 
 def _notes(header, unit: str) -> tuple[str, ...]:

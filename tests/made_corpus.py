@@ -174,6 +174,11 @@ def holed(*values: float) -> bytes:
     return nifti(planes, np.eye(4))
 
 
+def narrowest() -> bytes:
+    """A NIfTI volume whose values lie so close that a scale of grey divided by their distance is infinite."""
+    return nifti(np.array([[[5e-324], [0.0]], [[0.0], [5e-324]]]), np.eye(4))
+
+
 def widest() -> bytes:
     """A NIfTI volume whose values differ by more than a number can hold."""
     return nifti(np.array([[[1.7e308, -1.7e308], [0, 1]]]), np.eye(4))
@@ -331,6 +336,7 @@ CASES = (
     Case("flat.nii", lambda: volume(srow_x=[0, 0, 0, 0], srow_y=[0, 0, 0, 0]), 0, ("singular or not finite",)),
     Case("wide.nii", lambda: holed(0, 3e38, -3e38), 3),
     Case("widest.nii", widest, 0, ("values too far apart",)),
+    Case("narrowest.nii", narrowest, 1),
     Case("slopeless.nii", lambda: volume(scl_slope=0), 2),
     Case("steep.nii", lambda: volume(scl_slope=np.inf), 0, ("an infinite slope",)),
     Case("long.nii", lambda: volume(dim=[3, 24, 32, 30_000, 1, 1, 1, 1]), 0, ("30,000 slices",)),

@@ -156,7 +156,8 @@ def classify(visitor: Visitor, rng: random.Random) -> Actions:
     for kind in rng.sample(("png", "dcm", "zip", "txt"), rng.randint(1, 3)):
         name, content = file(kind, rng)
         yield f"upload {kind}", lambda name=name, content=content: visitor.upload(name, content, rng.random() < 0.3)
-    for slider in visitor.controls("slider")[:2]:
+    numbers = [slider for slider in visitor.controls("slider") if not slider.message.options]
+    for slider in numbers[:2]:
         value = rng.uniform(slider.message.min, slider.message.max)
         yield "move a slider of the viewer", lambda slider=slider, value=value: visitor.slide(slider, round(value))
 
