@@ -1,0 +1,40 @@
+"""The server's threads share few heaps, where the C library can do that."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from dashboard import heaps
+
+COUNT = """
+import ctypes, sys, threading
+from dashboard import heaps
+if sys.argv[1] == "share":
+    assert heaps.share()
+ready = threading.Barrier(13)
+def hold():
+    kept = [bytes(1000) for _ in range(100)]
+    ready.wait()
+    ready.wait()
+threads = [threading.Thread(target=hold) for _ in range(12)]
+for thread in threads:
+    thread.start()
+ready.wait()
+libc = ctypes.CDLL(None)
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+stream = ctypes.c_void_p.in_dll(libc, "stdout")
+libc.malloc_info(0, stream)
+libc.fflush(None)
+ready.wait()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose setting it is")
+def test_threads_share_few_heaps():
+    def count(how: str) -> int:
+        told = subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=True).stdout
+        return told.count("<heap nr=")
+
+    assert count("share") <= heaps.MOST < count("leave")
