@@ -29,8 +29,8 @@ SAMPLE = 300
 """Slices that each step is measured on unless asked for more."""
 
 STEPS: dict[str, tuple[str, tuple[float, ...]]] = {
-    "noise": ("noise, standard deviation in grey levels", (0, 5, 10, 20, 40)),
-    "blur": ("blur, standard deviation in pixels", (0, 1, 2, 4)),
+    "noise": ("noise, deviation in grey levels", (0, 5, 10, 20, 40)),
+    "blur": ("blur, deviation in pixels", (0, 1, 2, 4)),
     "resolution": ("resolution, times coarser", (1, 2, 3, 5)),
     "jpeg": ("JPEG, 100 less the quality", (0, 25, 50, 75, 90)),
     "rotation": ("rotation, degrees", (0, 5, 10, 20, 45)),
