@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core import heaps
 from core.errors import ConfigError, ImageError, LungLensError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be fit for the terminal
+    if getattr(options, "trains", False):
+        heaps.keep()
     try:
         return options.command(options)
     except LungLensError as error:
@@ -77,7 +80,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--resume", metavar="RUN", help="go on with a run that was stopped; nothing else is needed"
     )
-    command.set_defaults(command=_train)
+    command.set_defaults(command=_train, trains=True)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -193,7 +196,7 @@ def _add_cross_validate(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--data", nargs="+", metavar="DIR", required=True, help="the run's data folders")
     command.add_argument("--weights", default="imagenet", help="the run's start weights (default: imagenet)")
     command.add_argument("--folds", type=int, default=5, help="of scheme group (default: 5)")
-    command.set_defaults(command=_cross_validate)
+    command.set_defaults(command=_cross_validate, trains=True)
 
 
 def _cross_validate(options: argparse.Namespace) -> int:
@@ -236,7 +239,7 @@ def _add_backbones(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--rounds", type=int, default=30, help="timings of a slice (default: 30)")
     command.add_argument("--keep", action="store_true", help="put the result where the pages read it")
     command.add_argument("--json", action="store_true", help="all figures and intervals as JSON")
-    command.set_defaults(command=_backbones)
+    command.set_defaults(command=_backbones, trains=True)
 
 
 def _backbones(options: argparse.Namespace) -> int:
@@ -301,7 +304,7 @@ def _add_shortcuts(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--data", nargs="+", metavar="DIR", required=True, help="the run's data folders")
     command.add_argument("--keep", action="store_true", help="put the result into the run and its model card")
     command.add_argument("--json", action="store_true", help="all figures and intervals as JSON")
-    command.set_defaults(command=_shortcuts)
+    command.set_defaults(command=_shortcuts, trains=True)
 
 
 def _shortcuts(options: argparse.Namespace) -> int:
@@ -318,7 +321,7 @@ def _add_robustness(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--data", nargs="+", metavar="DIR", required=True, help="the run's data folders")
     command.add_argument("--sample", type=int, default=300, help="slices to measure on (default: 300)")
     command.add_argument("--keep", action="store_true", help="put the result into the run and its model card")
-    command.set_defaults(command=_robustness)
+    command.set_defaults(command=_robustness, trains=True)
 
 
 def _robustness(options: argparse.Namespace) -> int:
@@ -365,7 +368,7 @@ def _add_paper(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--weights", default="imagenet", help="start weights (default: imagenet)")
     command.add_argument("--seeds", type=int, help="another number of trainings")
     command.add_argument("--keep", action="store_true", help="put the results where the page Paper reads them")
-    command.set_defaults(command=_paper)
+    command.set_defaults(command=_paper, trains=True)
 
 
 def _paper(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core import metrics
+from core.depthwise import quicken
 from core.errors import ConfigError
 from core.labels import NORMAL
 from core.lesions import can_draw
@@ -75,6 +76,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model.state_dict()) if self.recipe.average else None
         if self.recipe.fast:
             self.model.to(memory_format=torch.channels_last)
+            quicken(self.model)
 
     def run_epoch(self, report: Callable[[Progress], None] = lambda progress: None) -> dict[str, float]:
         """Train for one epoch and validate; the epoch's row of the history."""

@@ -9,14 +9,15 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only dashboard/ on the pat
 
 import streamlit as st
 
-from dashboard import components, departure, heaps, loaders, messages, state, uploads
+from dashboard import components, departure, loaders, messages, state, uploads
 from dashboard.economics import scenario_card
 from dashboard.economics import state as scenario_state
 
 STATIC = ROOT / "dashboard" / "static"
 
-heaps.share()
+loaders.share_heaps()
 messages.keep_all()
+messages.end_first()
 departure.free_what_was_held()
 uploads.keep_in_memory()
 st.set_page_config(page_title="LungLens", page_icon=str(STATIC / "icon.svg"), layout="wide")

@@ -17,7 +17,7 @@ import pandas as pd
 import streamlit as st
 
 from core import allowance as allowances
-from core import conformal, neighbours, runs, scored
+from core import conformal, heaps, neighbours, runs, scored
 from core.allowance import Admitted, Allowance, Upload
 from core.conformal import Thresholds
 from core.errors import ImageError, RunError
@@ -31,6 +31,7 @@ from core.slices import Slice
 from core.stability import heat_in_lungs, try_changes
 
 ROOT = Path(__file__).resolve().parents[1]
+share_heaps = heaps.share
 SAMPLES = ROOT / "data" / "samples"
 SOURCES = {
     "iq_othnccd": "IQ-OTH/NCCD",

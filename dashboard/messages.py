@@ -1,14 +1,22 @@
 """What a page has drawn reaches the browser, also where a part of it is drawn anew before all has left the server.
 
-Where a fragment runs before the messages of the run before have been sent, Streamlit (1.67) drops those of the
-fragment, but still tells the browser that the run before has ended as it should. The browser then removes the
-fragment's elements as stale, so that what follows goes to wrong places ("Bad delta path index").
+Two faults of Streamlit (1.67). Where a fragment runs before the messages of the run before have been sent, it drops
+those of the fragment, but still tells the browser that the run before has ended as it should. The browser then
+removes the fragment's elements as stale, so that what follows goes to wrong places ("Bad delta path index").
+
+And where a fragment is asked for while the run before is ending, another thread draws it, and what the first has
+still to say, its end above all, is dropped. The browser then keeps the elements that this run did not draw.
 """
 
 from collections.abc import Callable, Sequence
 from functools import wraps
 
+from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.scriptrunner import RerunData
+
+SOON = 0.01
+"""Seconds after which it is looked again whether a run has ended."""
 
 _OURS = "lunglens"
 
@@ -33,3 +41,27 @@ def _keeping(clear: Callable[..., None]) -> Callable[..., None]:
 
     setattr(keep, _OURS, True)
     return keep
+
+
+def end_first(session: type[AppSession] = AppSession) -> None:
+    """Have fragments wait for the end of a run that is ending; a second call changes nothing."""
+    if not hasattr(session._create_scriptrunner, _OURS):
+        session._create_scriptrunner = _ending_first(session._create_scriptrunner)
+
+
+def _ending_first(create: Callable[[AppSession, RerunData], None]) -> Callable[[AppSession, RerunData], None]:
+    @wraps(create)
+    def create_or_wait(self: AppSession, asked: RerunData) -> None:
+        if asked.fragment_id and self._scriptrunner is not None:  # which took nothing more on: it is ending
+            self._event_loop.call_later(SOON, ask_again, self, asked)
+        else:
+            create(self, asked)
+
+    def ask_again(self: AppSession, asked: RerunData) -> None:
+        if self._state == AppSessionState.SHUTDOWN_REQUESTED or not self.has_fragment(asked.fragment_id):
+            return
+        if self._scriptrunner is None or not self._scriptrunner.request_rerun(asked):
+            create_or_wait(self, asked)
+
+    setattr(create_or_wait, _OURS, True)
+    return create_or_wait

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from dashboard import heaps
+from core import heaps
 
 COUNT = """
 import ctypes, sys, threading
-from dashboard import heaps
+from core import heaps
 if sys.argv[1] == "share":
     assert heaps.share()
 ready = threading.Barrier(13)
@@ -38,3 +38,27 @@ def test_threads_share_few_heaps():
         return told.count("<heap nr=")
 
     assert count("share") <= heaps.MOST < count("leave")
+
+
+BLOCKS = """
+import resource, sys
+from core import heaps
+if sys.argv[1] == "keep":
+    assert heaps.keep()
+def fill():
+    blocks = [bytearray(b"x") * 2**24 for _ in range(4)]
+fill()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    fill()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose setting it is")
+def test_memory_that_is_kept_is_not_asked_for_again():
+    def faults(how: str) -> int:
+        command = [sys.executable, "-c", BLOCKS, how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") * 10 < faults("leave")

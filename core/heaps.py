@@ -1,0 +1,35 @@
+"""What the heaps of the C library (glibc) do with memory: settings of this process, a server or a training."""
+
+import ctypes
+
+MOST = 2
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+"""M_... of glibc's malloc.h."""
+_NEVER = 2**31 - 1
+_MORE = 64 * 2**20
+
+
+def share() -> bool:
+    """Have threads share MOST heaps from now on; False where the C library has no such setting.
+
+    glibc gives each thread a heap of its own, up to eight times the number of cores, and each drawing of a page is
+    a thread: memory that is free in one heap is not used from another. With two, a server under load holds about
+    100 MB less (`make soak`); the threads compute in NumPy and ONNX Runtime, and seldom wait for a heap.
+    """
+    return _set(_ARENA_MAX, MOST)
+
+
+def keep() -> bool:
+    """Have what is freed stay with the process, for it to use again; False where there is no such setting.
+
+    Otherwise glibc gives large blocks back at once, and the kernel fills each anew with zeros. A training asks for
+    the same blocks in every step; zeroing them anew took a seventh of its time.
+    """
+    return _set(_MMAP_MAX, 0) and _set(_TRIM_THRESHOLD, _NEVER) and _set(_TOP_PAD, _MORE)
+
+
+def _set(setting: int, value: int) -> bool:
+    try:
+        return bool(ctypes.CDLL(None).mallopt(setting, value))
+    except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
+        return False
