@@ -368,6 +368,7 @@ def _add_paper(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--weights", default="imagenet", help="start weights (default: imagenet)")
     command.add_argument("--seeds", type=int, help="another number of trainings")
     command.add_argument("--keep", action="store_true", help="put the results where the page Paper reads them")
+    command.add_argument("--more", action="store_true", help="with --ct: only the seeds that the kept results lack")
     command.set_defaults(command=_paper, trains=True)
 
 
@@ -379,12 +380,16 @@ def _paper(options: argparse.Namespace) -> int:
             "reproduce-paper", "neither --data nor --ct", "the folder of X-rays, those of CT slices, or both"
         )
     found = {}
-    parts = (("xray", paper, options.data, paper.RESULTS), ("ct", paper_ct, options.ct, paper.CT_RESULTS))
-    for name, module, folders, path in parts:
+    known = {"known": paper.kept(paper.CT_RESULTS) if options.more else {}}
+    parts = (
+        ("xray", paper, options.data, paper.RESULTS, {}),
+        ("ct", paper_ct, options.ct, paper.CT_RESULTS, known),
+    )
+    for name, module, folders, path, more in parts:
         if folders:
             with _progress("seed") as tell:
                 seeds = module.SEEDS if options.seeds is None else options.seeds
-                found[name] = module.reproduce(folders, options.weights, seeds, tell=tell)
+                found[name] = module.reproduce(folders, options.weights, seeds, tell=tell, **more)
             if options.keep:
                 paper.keep(found[name], path)
     _print_json(found)

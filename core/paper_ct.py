@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from core import comparison, data, paper, robustness, runs
-from core.crossval import SCHEMES, cross_validate, run_table
+from core.crossval import SCHEMES, cross_validate
 from core.errors import ConfigError
-from core.order import Order, split
+from core.order import Order, class_names, split
 from core.recipe import load_recipe, recipe_from_json
 from core.runs import Run, load_run
+from core.scored import load_scored
 
 COMMAND = "python -m core reproduce-paper --ct DIR... --weights FILE"
 NAME = "paper-ct"
@@ -29,6 +30,8 @@ WHERE = {
 }
 """Where the recipe is measured, from the most flattering on."""
 
+OF_SEED_0 = ("compared", robustness.KEY)
+
 
 def reproduce(
     folders: Sequence[Path],
@@ -36,45 +39,87 @@ def reproduce(
     seeds: int = SEEDS,
     against: str | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
+    known: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the recipe gives on CT data, for seeds 0, 1, ...; as paper.CT_RESULTS holds it. Hours of training.
 
     {"seeds", "images": {of WHERE: images, for seed 0}, "groups", "accuracy" and "balanced_accuracy": {of WHERE:
     {"words", "by_seed", "value", "low", "high"}}, "by_source": {left-out source: {"images", "sensitivity": {class},
     "auc" of normal against diseased where it has both}}, "compared": {scheme: balanced accuracy of seed 0, "first",
-    of the run `against` (the demo run for None), "second", and their "difference" on the same images}}. Intervals
-    are 95 %, of the mean over seeds (Student), in "compared" by groups. "robustness" is that of seed 0
-    (core.robustness).
+    of the run `against` (the demo run for None), "second", and their "difference" on the same images}, "measured":
+    what each seed gave}. Intervals are 95 %, of the mean over seeds (Student), in "compared" by groups;
+    "robustness" is that of seed 0 (core.robustness).
+
+    `known` is what this gave before: seeds in it are not trained again. ConfigError where it is of other data or
+    weights.
     """
     if seeds < 1:
         raise ConfigError("seeds", str(seeds), "1 or more; 2 for an interval over them")
-    found = []
-    for seed in range(seeds):
-        found.append(_run(folders, weights, seed))
+    subject, known = _subject(folders, weights), known or {}
+    for name, value in subject.items():
+        if known and known.get(name) != value:
+            raise ConfigError(f"what was kept: {name}", repr(known.get(name)), f"{value!r}, to go on from")
+    measured = list(known.get("measured", ()))
+    for seed in range(len(measured), seeds):
+        measured.append(_measured(_run(folders, weights, seed), folders))
         tell(seed + 1, seeds)
-    first, other = found[0], load_run(against)
-    table = run_table(first, folders)
-    rates = {scheme: [_rates(run, scheme) for run in found] for scheme in SCHEMES}
-    rates["train"] = [_training_rates(run, folders) for run in found]
-    accuracy, balanced = (
-        {
-            where: {"words": words, **paper.mean_of_seeds([one[name] for one in rates[where]])}
+    of_seed_0 = {name: known[name] for name in OF_SEED_0} if known else _of_seed_0(folders, against)
+    return subject | _summary(measured) | of_seed_0
+
+
+def _subject(folders: Sequence[Path], weights: str) -> dict[str, Any]:
+    """What is measured, by which results of one subject can be told from others."""
+    from core.train import new_model
+
+    table = data.load_table(folders)
+    _, source = new_model(Order(NAME, (), load_recipe("paper"), weights, 0), len(class_names(table["label"])))
+    return {
+        "command": COMMAND,
+        "weights": {name: source[name] for name in ("name", "sha256")},
+        "checksum": data.checksum(table),
+        "groups": int(table["group"].nunique()),
+    }
+
+
+def _measured(run: Run, folders: Sequence[Path]) -> dict[str, Any]:
+    """What one seed gave: images and rates of WHERE, and each left-out source's own."""
+    rates = {scheme: _rates(run, scheme) for scheme in SCHEMES} | {"train": _training_rates(run, folders)}
+    return {"rates": {where: rates[where] for where in WHERE}, "by_source": _by_source(run)}
+
+
+def _summary(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of what each gave."""
+    first = measured[0]
+    means = {
+        name: {
+            where: {"words": words} | paper.mean_of_seeds([one["rates"][where][name] for one in measured])
             for where, words in WHERE.items()
         }
         for name in ("accuracy", "balanced_accuracy")
-    )
-    return {
-        "command": COMMAND,
-        "weights": {name: first.config["weights"][name] for name in ("name", "sha256")},
-        "seeds": list(range(seeds)),
-        "images": {"train": rates["train"][0]["images"]} | dict.fromkeys(SCHEMES, len(table)),
-        "groups": int(table["group"].nunique()),
-        "accuracy": accuracy,
-        "balanced_accuracy": balanced,
-        "by_source": _by_source(found),
-        "compared": {scheme: _compared(first, other, scheme) for scheme in SCHEMES},
-        robustness.KEY: _robustness(first, folders),
     }
+    by_source = {}
+    for source, own in first["by_source"].items():
+        every = [one["by_source"][source] for one in measured]
+        by_source[source] = {"images": own["images"], "sensitivity": {}}
+        for label, found in own["sensitivity"].items():
+            values = [one["sensitivity"][label]["value"] for one in every]
+            by_source[source]["sensitivity"][label] = {"images": found["images"]} | paper.mean_of_seeds(values)
+        if "auc" in own:
+            by_source[source]["auc"] = paper.mean_of_seeds([one["auc"] for one in every])
+    return {
+        "seeds": list(range(len(measured))),
+        "images": {where: first["rates"][where]["images"] for where in WHERE},
+        **means,
+        "by_source": by_source,
+        "measured": list(measured),
+    }
+
+
+def _of_seed_0(folders: Sequence[Path], against: str | None) -> dict[str, Any]:
+    """Its comparison with another run, and its robustness: OF_SEED_0."""
+    first, other = load_run(f"{NAME}-0"), load_run(against)
+    compared = {scheme: _compared(first, other, scheme) for scheme in SCHEMES}
+    return dict(zip(OF_SEED_0, (compared, _robustness(first, folders)), strict=True))
 
 
 def _run(folders: Sequence[Path], weights: str, seed: int) -> Run:
@@ -100,9 +145,7 @@ def _robustness(run: Run, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _rates(run: Run, scheme: str) -> dict[str, float]:
-    """Accuracy and balanced accuracy over all images of a scheme."""
-    from core.scored import load_scored
-
+    """Accuracy and balanced accuracy over all images of a scheme; and how many they are."""
     scored = load_scored(run, scheme)
     return _of_calls(scored.probabilities.argmax(axis=1), scored.targets)
 
@@ -119,31 +162,30 @@ def _training_rates(run: Run, folders: Sequence[Path]) -> dict[str, float]:
     predictor = Predictor(run)
     parts = [predictor.logits(pictures[start : start + BATCH])[0] for start in range(0, len(pictures), BATCH)]
     targets = table["label"].map(list(run.labels).index).to_numpy()
-    return _of_calls(np.concatenate(parts).argmax(axis=1), targets) | {"images": len(table)}
+    return _of_calls(np.concatenate(parts).argmax(axis=1), targets)
 
 
 def _of_calls(called: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     right = called == targets
     return {
+        "images": len(targets),
         "accuracy": float(right.mean()),
         "balanced_accuracy": float(np.mean([right[targets == label].mean() for label in np.unique(targets)])),
     }
 
 
-def _by_source(found: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Of each left-out source, mean over seeds: sensitivity for its classes, AUC if it has normal and diseased."""
+def _by_source(run: Run) -> dict[str, dict[str, Any]]:
+    """Of each left-out source: images, sensitivity for its classes, and AUC if it has normal and diseased."""
     by_source = {}
-    for source, one in found[0].metrics[SCHEMES["source"]].items():
-        every = [run.metrics[SCHEMES["source"]][source] for run in found]
-        by_source[source] = {"images": one["n_slices"], "sensitivity": {}}
-        for label, report in one["classes"].items():
+    for source, found in run.metrics[SCHEMES["source"]].items():
+        own = {"images": found["n_slices"], "sensitivity": {}}
+        for label, report in found["classes"].items():
             if report["support"]:
-                values = [seed["classes"][label]["sensitivity"]["value"] for seed in every]
-                by_source[source]["sensitivity"][label] = {"images": report["support"]} | paper.mean_of_seeds(
-                    values
-                )
-        if one["diseased_auc"]:
-            by_source[source]["auc"] = paper.mean_of_seeds([seed["diseased_auc"]["value"] for seed in every])
+                value = report["sensitivity"]["value"]
+                own["sensitivity"][label] = {"images": report["support"], "value": value}
+        if found["diseased_auc"]:
+            own["auc"] = found["diseased_auc"]["value"]
+        by_source[source] = own
     return by_source
 
 

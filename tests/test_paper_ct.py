@@ -33,14 +33,20 @@ def reproduced(tmp_path_factory):
         patch.setattr(robustness, "SAMPLE", 6)
         found = paper_ct.reproduce(folders, "none", 2, against="paper-ct-1")
         again = paper_ct.reproduce(folders, "none", 2, against="paper-ct-1")
+        one = paper_ct.reproduce(folders, "none", 1, against="paper-ct-1")
+        (place / "runs" / "paper-ct-0").rename(place / "runs" / "elsewhere")
+        later = paper_ct.reproduce(folders, "none", 2, against="paper-ct-1", known=one)
+        with pytest.raises(ConfigError, match="what was kept: checksum"):
+            paper_ct.reproduce(folders[:1], "none", 2, known=one)
+        (place / "runs" / "elsewhere").rename(place / "runs" / "paper-ct-0")
         runs_of_seeds = [load_run(f"paper-ct-{seed}") for seed in range(2)]
-    return found, again, done, runs_of_seeds
+    return found, (again, later), done, runs_of_seeds
 
 
 def test_each_seed_is_a_run_that_is_trained_and_cross_validated_once(reproduced):
     found, again, done, _ = reproduced
     assert sorted(done) == [(f"paper-ct-{seed}", scheme) for seed in range(2) for scheme in ("group", "source")]
-    assert again == found
+    assert again == (found, found)  # from the runs, and where the first seed was kept and its run is gone
     assert found["seeds"] == [0, 1]
 
 
