@@ -1,6 +1,7 @@
 """docs/performance.md from the figures of one `make bench`: each with its peer, ratio and spread, and a limit."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -8,14 +9,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-NO_PEER = "no peer"
+NO_PEER, MISSED = "no peer", "missed"
 PACKAGES = ("numpy", "onnxruntime", "torch", "opencv-python-headless", "streamlit", "playwright")
 
 HEAD = """# Performance
@@ -30,7 +31,7 @@ above 1 ours is faster or smaller. Where no package that we know does the same, 
 class Figure:
     """One thing that was measured: ours and the peer's numbers, round by round, in `unit`.
 
-    `limit` says in words what bounds it on this machine, or what it may at most be; empty where nothing was set.
+    `limit` says in words what bounds it on this machine and what bar it is held to; empty where nothing was set.
     """
 
     part: str
@@ -41,9 +42,26 @@ class Figure:
     theirs: tuple[float, ...] = ()
     limit: str = ""
 
+    @property
+    def ratios(self) -> list[float]:
+        return [a / b for a, b in zip(self.theirs, self.ours, strict=True)] if self.theirs else []
+
+    @property
+    def missed(self) -> bool:
+        """Whether it is held to a bar and misses it."""
+        return self.limit.endswith(MISSED)
+
+    def held_to(self, least: float = 0.0, most: float = math.inf) -> "Figure":
+        """The same figure with a bar: a ratio of at least `least`, or numbers of at most `most`; by the medians."""
+        if least:
+            words, met = f"ratio at least {least:g}", statistics.median(self.ratios) >= least
+        else:
+            words, met = f"at most {most:g} {self.unit}", statistics.median(self.ours) <= most
+        return replace(self, limit="; ".join(filter(None, [self.limit, f"{words}: {'met' if met else MISSED}"])))
+
     def line(self) -> str:
         """As a row of its part's table."""
-        ratios = [a / b for a, b in zip(self.theirs, self.ours, strict=True)] if self.theirs else []
+        ratios = self.ratios
         theirs = f"{spread(self.theirs)} {self.unit}" if self.theirs else ""
         ratio = f"**{spread(ratios)}**" if ratios else ""
         cells = (

@@ -20,6 +20,18 @@ def test_a_figure_without_a_peer_says_so_and_has_no_ratio():
     assert Figure("A", "work", "MB", (123.4,)).line() == "| work | 123 MB | no peer |  |  | 1 |  |"
 
 
+def test_a_bar_is_met_or_missed_by_the_medians_and_the_figure_says_which():
+    figure = Figure("A", "work", "s", (1.0, 2.0, 9.0), "peer", (8.0, 6.0, 9.0), "about it")
+    assert not figure.missed
+    for least, missed in ((3, False), (3.1, True)):
+        held = figure.held_to(least=least)
+        assert held.missed is missed
+        assert held.limit == f"about it; ratio at least {least}: {'missed' if missed else 'met'}"
+    for most, missed in ((2, False), (1.9, True)):
+        assert figure.held_to(most=most).missed is missed
+    assert Figure("A", "work", "s", (1.0,)).held_to(most=2).limit == "at most 2 s: met"
+
+
 def test_the_page_is_made_again_from_what_a_run_kept(tmp_path):
     figures = [Figure("A", "one", "ms", (1.0, 2.0)), Figure("B", "two", "s", (3.0,), "peer", (6.0,))]
     performance.write(figures, {"processor": "any"}, 1.25, tmp_path)
