@@ -14,10 +14,10 @@ HEAT_STARTS = 1 / 3
 def display_grey(
     pixels: np.ndarray, unit: str, center: float = LUNG_WINDOW[0], width: float = LUNG_WINDOW[1]
 ) -> np.ndarray:
-    """(h, w) uint8 to look at: Hounsfield units ("hu") through a window, display grey ("grey") as it is."""
+    """(h, w) uint8 to look at: Hounsfield units ("hu") through a window; display grey ("grey") as it is."""
     if unit == "hu":
         return window(pixels, center, width)
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return pixels if pixels.dtype == np.uint8 else np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def overlay(grey: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.ndarray:

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from core.labels import LABELS, title
+from dashboard.drawing import Drawing, look, table
 
 INK = "#6E7B82"
 """Words, whiskers and rules; app.css swaps it for the ink of the visitor's theme."""
@@ -19,6 +20,7 @@ DASHES = {"normal": [6, 3], "pneumonia": [1, 0], "tumour": [2, 3]}
 SPARE = "#6B7C86"
 """Colour of a class that is none of the three (a run with other labels)."""
 
+NUMBERS = {"value": float, "low": float, "high": float}
 QUARTERS = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", title=None, labelFontSize=12, labelFlush=False)
 
 
@@ -27,18 +29,21 @@ def _scale(values: Mapping[str, object], spare: object, labels: Sequence[str] = 
     return alt.Scale(domain=list(labels), range=[values.get(label, spare) for label in labels])
 
 
-def probability_bars(probabilities: Mapping[str, float], called: str) -> alt.LayerChart:
+def probability_bars(probabilities: Mapping[str, float], called: str) -> Drawing:
     """One bar a class from 0 to 1, its glyph and word at the left, its value at the right."""
-    labels = list(probabilities)
-    rows = pd.DataFrame(
-        {
-            "label": labels,
-            "class": [title(label) for label in labels],
-            "probability": list(probabilities.values()),
-            "words": [f"{value:.2f}" for value in probabilities.values()],
-            "called": [label == called for label in labels],
-        }
-    )
+    labels = tuple(probabilities)
+    rows = {
+        "label": labels,
+        "class": [title(label) for label in labels],
+        "probability": list(probabilities.values()),
+        "words": [f"{value:.2f}" for value in probabilities.values()],
+        "called": [label == called for label in labels],
+    }
+    return Drawing(_bars_look(labels, called), {"rows": rows})
+
+
+@look
+def _bars_look(labels: tuple[str, ...], called: str) -> alt.LayerChart:
     names = [title(label) for label in labels]
     bold = {"condition": {"test": f"datum.value === '{title(called)}'", "value": "bold"}, "value": "normal"}
     words = alt.Axis(
@@ -53,7 +58,7 @@ def probability_bars(probabilities: Mapping[str, float], called: str) -> alt.Lay
         labelFontWeight=bold,
     )
     y = alt.Y("class:N", sort=names, axis=words, scale=alt.Scale(paddingInner=0.45, paddingOuter=0.2))
-    base = alt.Chart(rows).encode(y=y)
+    base = table("rows").encode(y=y)
     colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE, labels), legend=None)
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
         x=alt.X("probability:Q", scale=alt.Scale(domain=[0, 1]), axis=QUARTERS),
@@ -78,14 +83,14 @@ def probability_bars(probabilities: Mapping[str, float], called: str) -> alt.Lay
     return chart.properties(height=150, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
 
 
-def series_lines(table: pd.DataFrame, current: int, axis_title: str) -> alt.LayerChart:
+def series_lines(series: pd.DataFrame, current: int, axis_title: str) -> alt.LayerChart:
     """Probability of each class along a series, `current` slice marked.
 
-    `table` has one row per slice and class: slice (from 1), label, probability; NaN, hatched, where refused.
+    `series` has one row per slice and class: slice (from 1), label, probability; NaN, hatched, where refused.
     """
-    last = int(table["slice"].max())
-    rows = table.assign(**{"class": table["label"].map(title)})
-    labels = list(dict.fromkeys(table["label"]))
+    last = int(series["slice"].max())
+    rows = series.assign(**{"class": series["label"].map(title)})
+    labels = list(dict.fromkeys(series["label"]))
     x = alt.X(
         "slice:Q",
         scale=alt.Scale(domain=[1, last], nice=False),
@@ -192,15 +197,21 @@ def _end_labels(last: pd.DataFrame, apart: float = 0.11) -> pd.DataFrame:
     return rows.assign(place=places)
 
 
-def forest(table: pd.DataFrame, axis_title: str | None = None) -> alt.LayerChart:
+def forest(shares: pd.DataFrame, axis_title: str | None = None) -> Drawing:
     """Shares with their 95 % intervals, one row each, under its name and numbers; a mark that is no class is grey.
 
-    `table` has columns name (the row in words, unique), label (a class, or ""), value, low, high, words (the
+    `shares` has columns name (the row in words, unique), label (a class, or ""), value, low, high, words (the
     numbers in words); bounds may be missing. Names and numbers stand over the whiskers, not beside them, so that
     these keep their width on a phone.
     """
-    names, labels = table["name"].tolist(), list(dict.fromkeys(table["label"]))
-    base = alt.Chart(table).encode(y=alt.Y("name:N", sort=names, axis=None))
+    names, labels = shares["name"].tolist(), tuple(dict.fromkeys(shares["label"]))
+    rows = shares[["name", "label", "value", "low", "high", "words"]]
+    return Drawing(_forest_look(tuple(names), labels, axis_title), {"rows": rows.astype(NUMBERS)})
+
+
+@look
+def _forest_look(names: tuple[str, ...], labels: tuple[str, ...], axis_title: str | None) -> alt.LayerChart:
+    base = table("rows").encode(y=alt.Y("name:N", sort=list(names), axis=None))
     colour = alt.Color("label:N", scale=_scale(COLOURS, SPARE, labels), legend=None)
     shape = alt.Shape("label:N", scale=_scale(SHAPES, "diamond", labels), legend=None)
     scale = alt.Scale(domain=[0, 1])
@@ -231,7 +242,7 @@ def published_curves(history: pd.DataFrame, published: pd.DataFrame) -> alt.Laye
     """
     names = {"train_accuracy": "training", "validation_accuracy": "validation"}
     rows = history.melt(["seed", "epoch"], list(names), "measure", "accuracy")
-    rows, rings = (table.assign(set=table["measure"].map(names)) for table in (rows, published))
+    rows, rings = (given.assign(set=given["measure"].map(names)) for given in (rows, published))
     x = alt.X(
         "epoch:Q", axis=alt.Axis(title="Epoch", format="d", tickMinStep=1, grid=False, titleFontWeight="normal")
     )
@@ -270,18 +281,24 @@ def published_curves(history: pd.DataFrame, published: pd.DataFrame) -> alt.Laye
     return alt.layer(lines, marks).properties(height=260)
 
 
-def decline(table: pd.DataFrame, axis_title: str, chance: float) -> alt.LayerChart:
+def decline(shares: pd.DataFrame, axis_title: str, chance: float) -> Drawing:
     """A share by the step of a change, with its 95 % band and chance: a line a recipe, the second one dashed.
 
-    `table` has recipe, step, value, low, high, words.
+    `shares` has recipe, step, value, low, high, words.
     """
-    recipes = table["recipe"].unique().tolist()
+    rows = shares[["recipe", "step", "value", "low", "high", "words"]].astype(NUMBERS | {"step": float})
+    spec = _decline_look(tuple(dict.fromkeys(shares["recipe"])), axis_title)
+    return Drawing(spec, {"rows": rows, "chance": {"value": [chance]}})
+
+
+@look
+def _decline_look(recipes: tuple[str, ...], axis_title: str) -> alt.LayerChart:
     x = alt.X("step:Q", axis=alt.Axis(title=axis_title, grid=False, tickCount=5, titleFontWeight="normal"))
     scale = alt.Scale(domain=[0, 1])
     y = alt.Y("value:Q", scale=scale, axis=alt.Axis(values=[0, 0.5, 1], format=".2~f", title=None))
-    base = alt.Chart(table).encode(detail="recipe:N")
-    dash = alt.StrokeDash("recipe:N", scale=alt.Scale(domain=recipes, range=[[1, 0], [5, 3]]), legend=None)
-    shape = alt.Shape("recipe:N", scale=alt.Scale(domain=recipes, range=["circle", "square"]), legend=None)
+    base = table("rows").encode(detail="recipe:N")
+    dash = alt.StrokeDash("recipe:N", scale=alt.Scale(domain=list(recipes), range=[[1, 0], [5, 3]]), legend=None)
+    shape = alt.Shape("recipe:N", scale=alt.Scale(domain=list(recipes), range=["circle", "square"]), legend=None)
     band = base.mark_area(opacity=0.2, color=INK).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")
     line = base.mark_line(color=INK, strokeWidth=2).encode(x=x, y=y, strokeDash=dash)
     tooltip = [
@@ -292,5 +309,5 @@ def decline(table: pd.DataFrame, axis_title: str, chance: float) -> alt.LayerCha
     points = base.mark_point(filled=True, size=40, color=INK, opacity=1).encode(
         x=x, y=y, shape=shape, tooltip=tooltip
     )
-    rule = alt.Chart(pd.DataFrame({"value": [chance]})).mark_rule(color=INK, strokeDash=[1, 3]).encode(y=y)
+    rule = table("chance").mark_rule(color=INK, strokeDash=[1, 3]).encode(y=y)
     return alt.layer(band, rule, line, points).properties(height=140)

@@ -115,8 +115,10 @@ def test_loaders_know_nothing_of_how_things_look():
 
 
 def test_charts_draw_without_streamlit():
-    assert "streamlit" not in top_level(imports(Path("dashboard/charts.py")))
-    assert dashboard_graph()["charts"] == set()
+    for name in ("charts", "drawing"):
+        assert "streamlit" not in top_level(imports(Path(f"dashboard/{name}.py")))
+    assert dashboard_graph()["charts"] == {"drawing"}
+    assert dashboard_graph()["drawing"] == set()
 
 
 @pytest.mark.parametrize("path", python_files("dashboard"), ids=str)
