@@ -100,21 +100,23 @@ class Decoder:
             worker.kill()
 
     def _answers(self, worker: "_Worker", data: bytes, name: str, limits: Limits) -> Iterator[Slice | ImageError]:
-        budget = Budget(limits)
+        budget, read = Budget(limits), 0
         try:
             with worker.ends_after(self.seconds):
                 worker.ask(data, name, limits)
                 answer = worker.answer(budget)
             while answer is not None:
+                read += 1
                 yield answer
                 with worker.ends_after(self.seconds):
                     answer = worker.answer(budget)
         except _BROKEN:
+            rest = f"; what comes after its first {read} was not read" if read else ""
             if worker.late:
-                found = f"a file that takes over {self.seconds:g} seconds to decode a slice"
+                found = f"a file that takes over {self.seconds:g} seconds to decode a slice{rest}"
                 yield ImageError(name, found, "one that can be decoded in that time")
             else:
-                yield ImageError(name, "a file that ended its decoder", "one that can be decoded")
+                yield ImageError(name, f"a file that ended its decoder{rest}", "one that can be decoded")
 
 
 class _Worker:

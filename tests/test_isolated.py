@@ -134,6 +134,20 @@ def test_a_crash_in_the_midst_of_decoding_is_an_error_that_names_the_file(decode
     assert isinstance(after, Slice)
 
 
+def test_a_crash_after_some_slices_keeps_these_and_says_that_the_rest_is_missing(decoder):
+    found = []
+    for item in decoder.iter_slices(dicom(np.zeros((200, 300, 300), np.uint16)), "a.dcm"):
+        found.append(item)
+        if len(found) == 3:
+            (worker,) = workers()
+            for process in (*worker.children(), worker):
+                process.kill()
+    *slices, error = found
+    assert len(slices) >= 3 and all(isinstance(item, Slice) for item in slices)
+    words = f"a file that ended its decoder; what comes after its first {len(slices)} was not read"
+    assert (error.name, error.found) == ("a.dcm", words)
+
+
 def test_a_file_that_takes_too_long_is_an_error_and_its_process_is_ended(decoder):
     (_,) = decoder.iter_slices(GOOD, "good.dcm")
     (worker,) = workers()
