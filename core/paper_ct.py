@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from core import comparison, data, paper, robustness, runs
+from core import comparison, data, metrics, paper, robustness, runs
 from core.crossval import SCHEMES, cross_validate
 from core.errors import ConfigError
 from core.order import Order, class_names, split
@@ -47,14 +47,14 @@ def reproduce(
     {"words", "by_seed", "value", "low", "high"}}, "by_source": {left-out source: {"images", "sensitivity": {class},
     "auc" of normal against diseased where it has both}}, "compared": {scheme: balanced accuracy of seed 0, "first",
     of the run `against` (the demo run for None), "second", and their "difference" on the same images}, "measured":
-    what each seed gave}. Intervals are 95 %, of the mean over seeds (Student), in "compared" by groups;
-    "robustness" is that of seed 0 (core.robustness).
+    what each seed gave}. Intervals are 95 %, of the mean over seeds (Student), of a single seed and in
+    "compared" by groups; "robustness" is that of seed 0 (core.robustness).
 
     `known` is what this gave before: seeds in it are not trained again. ConfigError where it is of other data or
     weights.
     """
     if seeds < 1:
-        raise ConfigError("seeds", str(seeds), "1 or more; 2 for an interval over them")
+        raise ConfigError("seeds", str(seeds), "1 or more")
     subject, known = _subject(folders, weights), known or {}
     for name, value in subject.items():
         if known and known.get(name) != value:
@@ -92,7 +92,7 @@ def _summary(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = measured[0]
     means = {
         name: {
-            where: {"words": words} | paper.mean_of_seeds([one["rates"][where][name] for one in measured])
+            where: {"words": words} | _mean([one["rates"][where][name] for one in measured])
             for where, words in WHERE.items()
         }
         for name in ("accuracy", "balanced_accuracy")
@@ -102,10 +102,10 @@ def _summary(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
         every = [one["by_source"][source] for one in measured]
         by_source[source] = {"images": own["images"], "sensitivity": {}}
         for label, found in own["sensitivity"].items():
-            values = [one["sensitivity"][label]["value"] for one in every]
-            by_source[source]["sensitivity"][label] = {"images": found["images"]} | paper.mean_of_seeds(values)
+            mean = _mean([one["sensitivity"][label] for one in every])
+            by_source[source]["sensitivity"][label] = {"images": found["images"]} | mean
         if "auc" in own:
-            by_source[source]["auc"] = paper.mean_of_seeds([one["auc"] for one in every])
+            by_source[source]["auc"] = _mean([one["auc"] for one in every])
     return {
         "seeds": list(range(len(measured))),
         "images": {where: first["rates"][where]["images"] for where in WHERE},
@@ -113,6 +113,12 @@ def _summary(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "by_source": by_source,
         "measured": list(measured),
     }
+
+
+def _mean(estimates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean over seeds with its interval; of one seed its own, by groups."""
+    found = paper.mean_of_seeds([one["value"] for one in estimates])
+    return found if len(estimates) > 1 else {"by_seed": found["by_seed"]} | estimates[0]
 
 
 def _of_seed_0(folders: Sequence[Path], against: str | None) -> dict[str, Any]:
@@ -144,15 +150,15 @@ def _robustness(run: Run, folders: Sequence[Path]) -> dict[str, Any]:
     return load_run(run.path).metrics[robustness.KEY]
 
 
-def _rates(run: Run, scheme: str) -> dict[str, float]:
-    """Accuracy and balanced accuracy over all images of a scheme; and how many they are."""
+def _rates(run: Run, scheme: str) -> dict[str, Any]:
+    """Accuracy and balanced accuracy over all images of a scheme, with intervals by groups; images."""
     scored = load_scored(run, scheme)
-    return _of_calls(scored.probabilities.argmax(axis=1), scored.targets)
+    return _rated(scored.probabilities, scored.targets, scored.groups, run.labels)
 
 
-def _training_rates(run: Run, folders: Sequence[Path]) -> dict[str, float]:
+def _training_rates(run: Run, folders: Sequence[Path]) -> dict[str, Any]:
     """The same of the images that the run itself learned from; and how many they are."""
-    from core.predictor import BATCH, Predictor
+    from core.predictor import BATCH, Predictor, softmax
     from core.views import load_views
 
     recipe = recipe_from_json(run.config["recipe"], run.name)
@@ -162,16 +168,15 @@ def _training_rates(run: Run, folders: Sequence[Path]) -> dict[str, float]:
     predictor = Predictor(run)
     parts = [predictor.logits(pictures[start : start + BATCH])[0] for start in range(0, len(pictures), BATCH)]
     targets = table["label"].map(list(run.labels).index).to_numpy()
-    return _of_calls(np.concatenate(parts).argmax(axis=1), targets)
+    return _rated(softmax(np.concatenate(parts)), targets, table["group"].tolist(), run.labels)
 
 
-def _of_calls(called: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    right = called == targets
-    return {
-        "images": len(targets),
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": float(np.mean([right[targets == label].mean() for label in np.unique(targets)])),
-    }
+def _rated(
+    probabilities: np.ndarray, targets: np.ndarray, groups: Sequence, labels: Sequence[str]
+) -> dict[str, Any]:
+    found = metrics.evaluate(probabilities, targets, groups, labels)
+    rates = {name: getattr(found, name).to_json() for name in ("accuracy", "balanced_accuracy")}
+    return {"images": len(targets), **rates}
 
 
 def _by_source(run: Run) -> dict[str, dict[str, Any]]:
@@ -181,10 +186,9 @@ def _by_source(run: Run) -> dict[str, dict[str, Any]]:
         own = {"images": found["n_slices"], "sensitivity": {}}
         for label, report in found["classes"].items():
             if report["support"]:
-                value = report["sensitivity"]["value"]
-                own["sensitivity"][label] = {"images": report["support"], "value": value}
+                own["sensitivity"][label] = {"images": report["support"]} | report["sensitivity"]
         if found["diseased_auc"]:
-            own["auc"] = found["diseased_auc"]["value"]
+            own["auc"] = found["diseased_auc"]
         by_source[source] = own
     return by_source
 

@@ -167,11 +167,7 @@ def ct_card(found: dict[str, Any]) -> None:
 
 
 def counted_seeds(seeds: int) -> str:
-    return (
-        f"mean of {seeds} seeds, 95 % of the mean over seeds"
-        if seeds > 1
-        else "one seed, so no interval over seeds"
-    )
+    return f"mean of {seeds} seeds, 95 % of the mean over seeds" if seeds > 1 else "one seed, 95 % by groups"
 
 
 def _compared(found: dict[str, Any]) -> list[str]:
