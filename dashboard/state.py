@@ -1,6 +1,7 @@
 """What outlives one drawing of a page: session keys, their defaults, and the parameters of a link."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -121,6 +122,35 @@ def held(name: str) -> Any:
 def _turned(name: str) -> str:
     turn = st.session_state.get(f"{name}-turn", 0)
     return f"{name}-{turn}" if turn else name
+
+
+class Controls:
+    """The controls of one page: their session keys begin with its name."""
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+
+    def key(self, name: str) -> str:
+        """Session key of a control."""
+        return f"{self.page}-{name}"
+
+    def control(self, name: str, value: Any) -> str:
+        """The key of a control that is drawn with this first value (`control_key`)."""
+        return control_key(self.key(name), value)
+
+    def held(self, name: str) -> Any:
+        """What the control holds."""
+        return held(self.key(name))
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A value in a link that cannot be used."""
+
+    name: str
+    found: str
+    expected: str
+    used: str
 
 
 def kept(name: str, first: Any) -> Any:

@@ -15,6 +15,9 @@ DATA, PARTS = "data", "parts"
 HERE = f"{KEY}-{DATA}"
 """Name of a control that is always there: Streamlit forgets what it holds when the page is left."""
 
+controls = state.Controls(KEY)
+key, control, held = controls.key, controls.control, controls.held
+
 
 def arrive() -> None:
     """Back from another page by the menu: take up the address that was left; else keep the one that is there."""
@@ -62,21 +65,6 @@ def page(name: str, last: int) -> int:
         return int(value)
     link_notice(name, value, f"a whole number from 1 to {last}", "1")
     return 1
-
-
-def key(name: str) -> str:
-    """Session key of a control."""
-    return f"{KEY}-{name}"
-
-
-def control(name: str, value: Any) -> str:
-    """The key of a control that is drawn with this first value (dashboard.state.control_key)."""
-    return state.control_key(key(name), value)
-
-
-def held(name: str) -> Any:
-    """What the control holds."""
-    return state.held(key(name))
 
 
 def take(name: str, *forget: str) -> None:

@@ -8,10 +8,14 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from dashboard import state
+from dashboard.state import Notice
 
 KEY = "comparison"
 HERE = f"{KEY}-measure-latency"
 """Key of a button that is there where there is a run: Streamlit forgets it when the page is left."""
+
+controls = state.Controls(KEY)
+key, control, held = controls.key, controls.control, controls.held
 
 MOST_CURVES = 5
 """Runs whose curves are told apart by colour and by a word at the line's end."""
@@ -62,16 +66,6 @@ class Choice:
     find: str = ""
     states: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A value in a link that cannot be used."""
-
-    name: str
-    found: str
-    expected: str
-    used: str
 
 
 @dataclass(frozen=True)
@@ -217,21 +211,6 @@ def renamed(name: str, new: str) -> None:
     )
     choice = replace(kept.choice, first=first, second=second, runs=moved(kept.choice.runs))
     _keep(Kept(offer, choice, to_params(choice, offer)))
-
-
-def key(name: str) -> str:
-    """Session key of a control."""
-    return f"{KEY}-{name}"
-
-
-def control(name: str, value: Any) -> str:
-    """The key of a control that is drawn with this first value (dashboard.state.control_key)."""
-    return state.control_key(key(name), value)
-
-
-def held(name: str) -> Any:
-    """What the control holds."""
-    return state.held(key(name))
 
 
 def take(name: str) -> None:

@@ -8,10 +8,14 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from dashboard import state
+from dashboard.state import Notice
 
 KEY = "performance"
 HERE = f"{KEY}-scheme"
 """Name of a control that is always there: Streamlit forgets what it holds when the page is left."""
+
+controls = state.Controls(KEY)
+key, control, held = controls.key, controls.control, controls.held
 
 DETAILS_OPEN = f"{KEY}-details-open"
 """Whether one of the closed parts below the fold is open."""
@@ -89,16 +93,6 @@ class Choice:
     def prevalence(self) -> int:
         """People with the chosen class, per 1,000."""
         return self.prevalences.get(self.label, start_prevalence(self.label))
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A value in a link that cannot be used."""
-
-    name: str
-    found: str
-    expected: str
-    used: str
 
 
 def start_prevalence(label: str) -> int:
@@ -283,21 +277,6 @@ def move(what: str, **changes: Any) -> None:
     if not st.session_state.get(DETAILS_OPEN):
         parts = [name for name in parts if name != "details"]
     st.rerun([key(name) for name in parts])
-
-
-def key(name: str) -> str:
-    """Session key of a control."""
-    return f"{KEY}-{name}"
-
-
-def control(name: str, value: Any) -> str:
-    """The key of a control that is drawn with this first value (dashboard.state.control_key)."""
-    return state.control_key(key(name), value)
-
-
-def held(name: str) -> Any:
-    """What the control holds."""
-    return state.held(key(name))
 
 
 def take(name: str, what: str = "", **also: Any) -> None:

@@ -43,7 +43,7 @@ def no_predictions() -> None:
 def notices(kept: Kept) -> None:
     """What in the link could not be used."""
     for notice in kept.notices:
-        components.link_notice(notice.name, notice.found, notice.expected, notice.used)
+        components.link_notice(**vars(notice))
 
 
 def choose(offer: Offer, choice: Choice) -> None:

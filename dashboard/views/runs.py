@@ -42,7 +42,7 @@ kept = link.follow(
 with actions:
     copy_link()
 for notice in kept.notices:
-    components.link_notice(notice.name, notice.found, notice.expected, notice.used)
+    components.link_notice(**vars(notice))
 folders.report()
 if runs.empty:
     with st.container(border=True):
