@@ -1,23 +1,18 @@
 """Figures of the market pages: tables in, charts out. Numbers come with their words, as pages say them.
 
 A slider redraws several figures at once, and to build and check an Altair chart takes longer than to compute its
-numbers. So a chart is built once for its structure, with named data, and `Drawn` puts the numbers in.
+numbers. So a chart's look is built once (dashboard.drawing), and what changes is its data alone.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import compress
 from math import isnan, nan
-from typing import Any
 
 import altair as alt
 import pandas as pd
-import pyarrow as pa
 
 from dashboard.charts import HATCH, INK
-from dashboard.drawing import haloed
+from dashboard.drawing import Drawing, haloed, look, table
 
 SAVES, COSTS = "#12808A", "#AF5A35"
 """Teal saves, rust costs more; every bar also says so by its side of zero and its sign."""
@@ -45,40 +40,13 @@ AXIS_ROOM = 62
 """Of a chart's height, which holds its axis, the axis's title and what stands above."""
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A chart of a cached structure with its data: for `st.altair_chart` and `figure.picture`."""
-
-    spec: Mapping[str, Any]
-    datasets: Mapping[str, list[dict[str, Any]]]
-
-    def to_dict(self, **_: Any) -> dict[str, Any]:
-        """The Vega-Lite specification with the data in it; the caller's to change."""
-        # While Streamlit draws, it takes Arrow's bytes as they are; its own way there, by pandas, is slow.
-        drawing = alt.data_transformers.active == "to_arrow_dataset"
-        data = {name: _arrow(rows) for name, rows in self.datasets.items()} if drawing else dict(self.datasets)
-        return copy.deepcopy(dict(self.spec)) | {"datasets": data}
-
-
-def _arrow(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as a stream of Arrow."""
-    table, sink = pa.Table.from_pylist(rows), pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def _named(name: str) -> alt.Chart:
-    return alt.Chart(alt.NamedData(name=name))
-
-
 def _columns(table: pd.DataFrame) -> dict[str, list]:
     """{column: values}; for some rows lists are several times as fast as frames."""
     return {name: table[name].tolist() for name in table}
 
 
-def _records(columns: Mapping[str, list], ends: tuple[str, str], at: str) -> list[dict[str, Any]]:
-    """Rows as JSON knows them, with `seen`: 1 where there are `ends` of an interval, else 0 and the ends are `at`.
+def _with_ends(columns: Mapping[str, list], ends: tuple[str, str], at: str) -> dict[str, list]:
+    """The columns, with `seen`: 1 where there are `ends` of an interval, else 0 and the ends are `at`.
 
     So a figure keeps its structure while its intervals come and go, and the browser changes its data alone.
     Columns that lack a value are left out.
@@ -90,8 +58,7 @@ def _records(columns: Mapping[str, list], ends: tuple[str, str], at: str) -> lis
         for end in ends
     }
     whole = {**columns, **place, "seen": [float(is_known) for is_known in known]}
-    kept = {name: column for name, column in whole.items() if not any(value != value for value in column)}
-    return [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
+    return {name: column for name, column in whole.items() if not any(value != value for value in column)}
 
 
 SEEN = alt.Opacity("seen:Q", scale=None, legend=None)
@@ -101,7 +68,7 @@ SEEN = alt.Opacity("seen:Q", scale=None, legend=None)
 # What changes in cost
 
 
-def waterfall(table: pd.DataFrame, symbol: str) -> Drawn:
+def waterfall(table: pd.DataFrame, symbol: str) -> Drawing:
     """Changes in money from today's total (0) to the net, one row an item; time that is not cash apart, hatched.
 
     `table` has columns label, change, low, high (NaN where there is no interval), kind ("cash", "net",
@@ -109,12 +76,12 @@ def waterfall(table: pd.DataFrame, symbol: str) -> Drawn:
     """
     columns = _columns(table)
     columns |= {"order": list(range(len(table))), **_steps(columns)}
-    data = {"rows": _records(columns, ("from", "to"), "end"), "zero": [{"start": 0.0}]}
-    return Drawn(_waterfall_spec(symbol, len(table)), data)
+    data = {"rows": _with_ends(columns, ("from", "to"), "end"), "zero": {"start": [0.0]}}
+    return Drawing(_waterfall_look(symbol, len(table)), data)
 
 
-@lru_cache(maxsize=64)
-def _waterfall_spec(symbol: str, n_rows: int) -> dict[str, Any]:
+@look
+def _waterfall_look(symbol: str, n_rows: int) -> alt.LayerChart:
     bold = {"condition": {"test": f"datum.value === '{NET}'", "value": "bold"}, "value": "normal"}
     names = alt.Axis(
         title=None,
@@ -126,7 +93,7 @@ def _waterfall_spec(symbol: str, n_rows: int) -> dict[str, Any]:
         ticks=False,
         domain=False,
     )
-    base = _named("rows").encode(y=alt.Y("label:N", sort=alt.SortField("order"), axis=names))
+    base = table("rows").encode(y=alt.Y("label:N", sort=alt.SortField("order"), axis=names))
     axis = alt.Axis(title=None, tickCount=4, labelExpr=_money_axis(symbol), **QUIET)
     tooltip = [
         alt.Tooltip("label:N", title="Item"),
@@ -143,7 +110,7 @@ def _waterfall_spec(symbol: str, n_rows: int) -> dict[str, Any]:
             size=alt.Size("size:Q", scale=None, legend=None),
             tooltip=tooltip,
         ),
-        _named("zero").mark_rule(color=INK, strokeWidth=1).encode(x="start:Q"),
+        table("zero").mark_rule(color=INK, strokeWidth=1).encode(x="start:Q"),
     ]
     rule = base.mark_rule(color=INK, strokeWidth=1.5)
     layers.append(rule.encode(x="from:Q", x2="to:Q", opacity=SEEN, tooltip=tooltip))
@@ -156,7 +123,7 @@ def _waterfall_spec(symbol: str, n_rows: int) -> dict[str, Any]:
     chart = alt.layer(*layers).properties(
         height=38 * n_rows + BELOW_ROW, padding={"left": 2, "right": 4, "top": 4, "bottom": 0}
     )
-    return chart.to_dict()
+    return chart
 
 
 def _steps(columns: Mapping[str, list]) -> dict[str, list]:
@@ -191,7 +158,7 @@ def _money_axis(symbol: str, plus: bool = True) -> str:
 # Budget by year
 
 
-def budget_years(table: pd.DataFrame, symbol: str) -> Drawn:
+def budget_years(table: pd.DataFrame, symbol: str) -> Drawing:
     """Change in cash by year and item, stacked on either side of zero, the net as a ring with its whisker.
 
     `table` is market.value.year_table with a column `words` (the amount as people say it); change_low and
@@ -205,19 +172,21 @@ def budget_years(table: pd.DataFrame, symbol: str) -> Drawn:
             sums[key] = sums.get(key, 0.0) + change
     big = max(map(abs, sums.values()), default=0.0)
     shown = tuple(name for name in ITEMS if any(abs(sums[k]) > 1e-6 * big for k in sums if k[1] == name))
-    bars = [
-        {"year": year, "name": ITEMS[item][0], "order": shown.index(item), "change": change}
-        for (year, item), change in sums.items()
-        if item in shown
-    ]
+    seen = [(year, item, change) for (year, item), change in sums.items() if item in shown]
+    bars = {
+        "year": [year for year, _, _ in seen],
+        "name": [ITEMS[item][0] for _, item, _ in seen],
+        "order": [shown.index(item) for _, item, _ in seen],
+        "change": [change for _, _, change in seen],
+    }
     is_net = [group == "net" for group in columns["group"]]
     net = {name: list(compress(column, is_net)) for name, column in columns.items()}
-    rings = _records(net, ("change_low", "change_high"), "change")
-    return Drawn(_years_spec(symbol, shown), {"bars": bars, "net": rings, "zero": [{"change": 0.0}]})
+    rings = _with_ends(net, ("change_low", "change_high"), "change")
+    return Drawing(_years_look(symbol, shown), {"bars": bars, "net": rings, "zero": {"change": [0.0]}})
 
 
-@lru_cache(maxsize=64)
-def _years_spec(symbol: str, shown: tuple[str, ...]) -> dict[str, Any]:
+@look
+def _years_look(symbol: str, shown: tuple[str, ...]) -> alt.LayerChart:
     scale = alt.Scale(domain=[ITEMS[item][0] for item in shown], range=[ITEMS[item][1] for item in shown])
     legend = alt.Legend(title=None, orient="bottom", columns=2, labelFontSize=12, symbolType="square")
     x = alt.X("year:O", axis=alt.Axis(title="Year", labelAngle=0, **QUIET))
@@ -228,23 +197,23 @@ def _years_spec(symbol: str, shown: tuple[str, ...]) -> dict[str, Any]:
         alt.Tooltip("change:Q", title="Change", format=",.2f"),
     ]
     colour = alt.Color("name:N", scale=scale, legend=legend)
-    bars = _named("bars").mark_bar()
+    bars = table("bars").mark_bar()
     bars = bars.encode(x=x, y=alt.Y("change:Q", axis=axis), color=colour, order=alt.Order("order:Q"), tooltip=told)
-    net = _named("net").encode(x=x)
+    net = table("net").encode(x=x)
     tooltip = [alt.Tooltip("year:O", title="Year"), alt.Tooltip("words:N", title="Net cash")]
-    layers = [bars, _named("zero").mark_rule(color=INK, strokeWidth=1).encode(y="change:Q")]
+    layers = [bars, table("zero").mark_rule(color=INK, strokeWidth=1).encode(y="change:Q")]
     rule = net.mark_rule(color=INK, strokeWidth=1.5)
     layers.append(rule.encode(y="change_low:Q", y2="change_high:Q", opacity=SEEN, tooltip=tooltip))
     ring = net.mark_point(shape="circle", size=60, strokeWidth=2, color=INK, fill="#FFFFFF", opacity=1)
     layers.append(ring.encode(y="change:Q", tooltip=tooltip))
     chart = alt.layer(*layers).properties(height=260, padding={"left": 2, "right": 4, "top": 6, "bottom": 0})
-    return chart.to_dict()
+    return chart
 
 
 # Prices
 
 
-def prices(table: pd.DataFrame, now: float | None, now_words: str, symbol: str) -> Drawn:
+def prices(table: pd.DataFrame, now: float | None, now_words: str, symbol: str) -> Drawing:
     """Highest prices with their intervals, today's, if there is one of this kind, as a dashed rule.
 
     `table` has columns label, value, low, high (NaN where there is no interval) and words.
@@ -253,19 +222,19 @@ def prices(table: pd.DataFrame, now: float | None, now_words: str, symbol: str) 
     said = [f"{label}: {words}" for label, words in zip(columns["label"], columns["words"], strict=True)]
     columns |= {"order": list(range(len(table))), "said": said}
     data = {
-        "rows": _records(columns, ("low", "high"), "value"),
-        "now": [] if now is None else [{"value": now, "words": now_words}],
+        "rows": _with_ends(columns, ("low", "high"), "value"),
+        "now": {"value": [] if now is None else [now], "words": [] if now is None else [now_words]},
     }
-    return Drawn(_prices_spec(symbol, len(table)), data)
+    return Drawing(_prices_look(symbol, len(table)), data)
 
 
-@lru_cache(maxsize=64)
-def _prices_spec(symbol: str, n_rows: int) -> dict[str, Any]:
-    base = _named("rows").encode(y=alt.Y("label:N", sort=alt.SortField("order"), axis=None))
+@look
+def _prices_look(symbol: str, n_rows: int) -> alt.LayerChart:
+    base = table("rows").encode(y=alt.Y("label:N", sort=alt.SortField("order"), axis=None))
     axis = alt.Axis(title="Price per scan", tickCount=4, labelExpr=_money_axis(symbol, plus=False), **QUIET)
     tooltip = [alt.Tooltip("label:N", title="Price"), alt.Tooltip("words:N", title="95 %")]
     under = 8
-    today = _named("now")
+    today = table("now")
     point = base.mark_point(filled=True, size=90, color=SAVES, opacity=1, yOffset=under)
     said = base.mark_text(align="left", fontSize=13, color=INK, dy=-12).encode(x=alt.value(0), text="said:N")
     layers = [
@@ -282,7 +251,7 @@ def _prices_spec(symbol: str, n_rows: int) -> dict[str, Any]:
     chart = alt.layer(*layers).properties(
         height=48 * n_rows + AXIS_ROOM, padding={"left": 6, "right": 6, "top": 16, "bottom": 0}
     )
-    return chart.to_dict()
+    return chart
 
 
 # Thresholds
