@@ -9,7 +9,7 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only dashboard/ on the pat
 
 import streamlit as st
 
-from dashboard import components, departure, loaders, messages, state, uploads
+from dashboard import components, departure, garbage, loaders, messages, state, uploads
 from dashboard.economics import scenario_card
 from dashboard.economics import state as scenario_state
 
@@ -74,4 +74,4 @@ with st.sidebar:
 
 with components.told():
     page.run()
-loaders.settle(page.url_path)
+garbage.after_drawing(page.url_path)

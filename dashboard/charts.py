@@ -83,17 +83,39 @@ def _bars_look(labels: tuple[str, ...], called: str) -> alt.LayerChart:
     return chart.properties(height=150, padding={"left": 2, "right": 2, "top": 4, "bottom": 0})
 
 
-def series_lines(series: pd.DataFrame, current: int, axis_title: str) -> alt.LayerChart:
+def series_lines(series: pd.DataFrame, current: int, axis_title: str) -> Drawing:
     """Probability of each class along a series, `current` slice marked.
 
     `series` has one row per slice and class: slice (from 1), label, probability; NaN, hatched, where refused.
     """
     last = int(series["slice"].max())
     rows = series.assign(**{"class": series["label"].map(title)})
-    labels = list(dict.fromkeys(series["label"]))
+    answered, here = rows.dropna(), rows[rows["slice"] == current]
+    without = rows.loc[rows["probability"].isna(), "slice"].drop_duplicates()
+    tables = {
+        "rows": rows,
+        "alone": _alone(rows),
+        "refused": {
+            "slice": without,
+            "start": without - 0.5,
+            "end": without + 0.5,
+            "answer": ["No answer"] * len(without),
+        },
+        "open": {"slice": [current], "words": [f"slice {current}"]},
+        "here": here.dropna(),
+        "ends": _end_labels(answered[answered["slice"] == answered["slice"].max()]),
+    }
+    roomy = current <= 0.8 * last
+    return Drawing(_series_look(tuple(dict.fromkeys(series["label"])), last, axis_title, roomy), tables)
+
+
+@look
+def _series_look(labels: tuple[str, ...], last: int, axis_title: str, roomy: bool) -> alt.LayerChart:
+    """`roomy`: there is room at the right of the open slice for its number."""
+    scale = alt.Scale(domain=[1, last], nice=False, zero=False)
     x = alt.X(
         "slice:Q",
-        scale=alt.Scale(domain=[1, last], nice=False),
+        scale=scale,
         axis=alt.Axis(
             title=axis_title,
             format="d",
@@ -119,30 +141,37 @@ def series_lines(series: pd.DataFrame, current: int, axis_title: str) -> alt.Lay
         alt.Tooltip("probability:Q", format=".3f", title="Probability"),
     ]
     lines = (
-        alt.Chart(rows)
+        table("rows")
         .mark_line(strokeWidth=2, invalid="break-paths-show-path-domains")
         .encode(x=x, y=y, color=colour, strokeDash=dash)
     )
-    here = rows[rows["slice"] == current]
+    alone = table("alone").mark_point(filled=True, size=30, opacity=1).encode(x=x, y=y, color=colour)
+    rule = table("open").mark_rule(color=INK, strokeWidth=1.5).encode(x="slice:Q")
+    side = "left" if roomy else "right"
+    number = rule.mark_text(fontSize=12, fontWeight="bold", color=INK, baseline="bottom", align=side, dy=-4).encode(
+        x="slice:Q", y=alt.value(0), text="words:N"
+    )
     marks = (
-        alt.Chart(here.dropna())
+        table("here")
         .mark_point(filled=True, size=80, opacity=1)
         .encode(x="slice:Q", y="probability:Q", color=colour, shape=shape, tooltip=tooltip)
     )
-    answered = rows.dropna()
-    ends = alt.Chart(_end_labels(answered[answered["slice"] == answered["slice"].max()]))
+    ends = table("ends")
     end_words = ends.mark_text(align="left", dx=24, fontSize=12, color=INK).encode(
         x=alt.XValue(alt.expr("width")), y=alt.Y("place:Q"), text="class:N"
     )
     end_glyphs = ends.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.XValue(alt.expr("width + 14")), y="place:Q", color=colour, shape=shape
     )
-    alone = alt.Chart(_alone(rows)).mark_point(filled=True, size=30, opacity=1).encode(x=x, y=y, color=colour)
-    parts = [lines, alone, _open_slice(here, current, last), marks, end_glyphs, end_words]
-    if len(answered) < len(rows):
-        parts.insert(0, _refused(rows))
-    chart = alt.layer(*parts)
+    chart = alt.layer(_hatched(scale), lines, alone, rule, number, marks, end_glyphs, end_words)
     return chart.properties(height=270, padding={"left": 2, "right": 2, "top": 4, "bottom": 5})
+
+
+def _hatched(scale: alt.Scale) -> alt.Chart:
+    """A bar over the whole height at each slice without a probability."""
+    tooltip = [alt.Tooltip("slice:Q", title="Slice"), alt.Tooltip("answer:N", title="Refused")]
+    bars = table("refused").mark_rect(color=HATCH, clip=True)
+    return bars.encode(x=alt.X("start:Q", scale=scale), x2="end:Q", tooltip=tooltip)
 
 
 def _alone(rows: pd.DataFrame) -> pd.DataFrame:
@@ -151,37 +180,6 @@ def _alone(rows: pd.DataFrame) -> pd.DataFrame:
     last = rows["slice"].max()
     beside = [all(n in without or not 1 <= n <= last for n in (s - 1, s + 1)) for s in rows["slice"]]
     return rows[pd.Series(beside, index=rows.index) & rows["probability"].notna()]
-
-
-def _refused(rows: pd.DataFrame) -> alt.Chart:
-    """A hatched bar over the whole height at each slice without a probability."""
-    without = rows.loc[rows["probability"].isna(), ["slice"]].drop_duplicates()
-    bars = without.assign(start=without["slice"] - 0.5, end=without["slice"] + 0.5, answer="No answer")
-    return (
-        alt.Chart(bars)
-        .mark_rect(color=HATCH, clip=True)
-        .encode(
-            x="start:Q",
-            x2="end:Q",
-            tooltip=[alt.Tooltip("slice:Q", title="Slice"), alt.Tooltip("answer:N", title="Refused")],
-        )
-    )
-
-
-def _open_slice(here: pd.DataFrame, current: int, last: int) -> alt.LayerChart:
-    """A rule at the open slice, with its number over it, on the side where there is room."""
-    roomy = current <= 0.8 * last
-    rule = alt.Chart(here.head(1)).mark_rule(color=INK, strokeWidth=1.5).encode(x="slice:Q")
-    word = rule.mark_text(
-        text=f"slice {current}",
-        fontSize=12,
-        fontWeight="bold",
-        color=INK,
-        baseline="bottom",
-        align="left" if roomy else "right",
-        dy=-4,
-    ).encode(x="slice:Q", y=alt.value(0))
-    return alt.layer(rule, word)
 
 
 def _end_labels(last: pd.DataFrame, apart: float = 0.11) -> pd.DataFrame:

@@ -89,7 +89,7 @@ def _changes(tried: list[Changed], called: Prediction) -> None:
     with st.container(horizontal=True, wrap=False, gap="small", key="changes"):
         for one in tried:
             with st.container(width=104, gap=None):
-                st.image(one.picture, width=104, alt=f"The slice, {one.words}")
+                st.image(one.picture, width="stretch", output_format="PNG", alt=f"The slice, {one.words}")
                 st.markdown(f":small[{_called(one)}]")
                 st.caption(one.words)
 

@@ -1,7 +1,6 @@
 """All that the pages ask of core: runs, models and samples (cached), a visitor's files (never cached)."""
 
 import csv
-import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -414,6 +413,12 @@ def admit(uploads: Sequence[tuple[str, str, int]], begun: Mapping[str, float], n
     return allowance().admit([Upload(*upload) for upload in uploads], begun, now)
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def samples_read(name: str, version: tuple) -> dict[str, FileRead]:
+    """What the samples gave under one state of a run, by key, to be added to: they are the same for everybody."""
+    return {}
+
+
 def read_file(source: FileRead, data: bytes, model: Predictor, tell: Callable[[int, int | None], None]) -> None:
     """Read and classify every slice of one file into `source`; `tell(done, total)` after each batch.
 
@@ -457,14 +462,3 @@ def classify(slices: list[Slice], model: Predictor) -> list[Reading]:
         )
         for item, prediction in zip(slices, predictions, strict=True)
     ]
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def settle(page: str) -> None:
-    """Leave what is loaded once a page was drawn out of garbage collection, for good; once a page and process.
-
-    Streamlit collects after each drawing; with all packages of the pages loaded, looking through their objects
-    takes longer than drawing does.
-    """
-    gc.collect()
-    gc.freeze()

@@ -65,8 +65,8 @@ def read_all(sources: list[Source], run_name: str) -> list[FileRead]:
 
     Raises RunError.
     """
-    model = loaders.predictor(run_name)
-    done = state.files_read([source.key for source in sources], loaders.run_version(run_name))
+    model, version = loaders.predictor(run_name), loaders.run_version(run_name)
+    done = state.files_read([source.key for source in sources], version)
     new = [source for source in sources if source.key not in done or not done[source.key].finished]
     if state.asked_to_stop():
         for source in new:
@@ -75,10 +75,16 @@ def read_all(sources: list[Source], run_name: str) -> list[FileRead]:
     else:
         place = st.empty()
         progress = Progress(place, len(new))
+        known = loaders.samples_read(run_name, version)
         for position, source in enumerate(new):
+            if source.key in known:
+                done[source.key] = known[source.key]
+                continue
             done[source.key] = source.unread()
             tell = partial(progress.tell, source.name, position)
             loaders.read_file(done[source.key], source.data(), model, tell)
+            if source.sample:
+                known[source.key] = done[source.key]
         place.empty()
     files = [done[source.key] for source in sources]
     opened = next((source.key for source in new if done[source.key].readings), None)

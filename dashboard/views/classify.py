@@ -66,7 +66,7 @@ def sample_strip(samples: list[Sample], chosen: Sample | None) -> None:
         for sample in samples:
             mark = "chosen" if sample == chosen else "other"
             with st.container(width=88, gap=None, key=f"sample-{mark}-{sample.id}"):
-                st.image(sample.thumbnail, width=88, alt="")
+                st.image(sample.thumbnail, width="stretch", output_format="PNG", alt="")  # as it is
                 st.button(
                     sample.title,
                     key=f"open-{sample.id}",
