@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import export
+from core import export, runs
 from core.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
 from core.engine import open_session
 from core.errors import ConfigError
@@ -114,6 +114,11 @@ def test_another_backbone_is_exported_and_an_export_that_differs_from_its_networ
     with torch.no_grad():
         model.head.linear.bias += 0.01
     assert export._difference(exported, content, pictures) > TOLERANCE
+
+
+def test_threads_of_the_engine_rest_between_calls():
+    session = open_session((runs.RUNS / "demo" / "model.onnx").read_bytes())
+    assert session.get_session_options().get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_grey_is_normalised_as_imagenet_expects_each_channel():
