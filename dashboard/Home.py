@@ -18,6 +18,7 @@ STATIC = ROOT / "dashboard" / "static"
 loaders.share_heaps()
 messages.keep_all()
 messages.end_first()
+messages.at_once()
 departure.free_what_was_held()
 uploads.keep_in_memory()
 st.set_page_config(page_title="LungLens", page_icon=str(STATIC / "icon.svg"), layout="wide")

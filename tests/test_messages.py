@@ -1,7 +1,9 @@
 """The end of a drawing of the page is told, also where a part is asked for at that very moment."""
 
 import asyncio
+import asyncio.base_events
 import inspect
+import socket
 
 import pytest
 from streamlit.proto.ClientState_pb2 import ClientState
@@ -96,3 +98,22 @@ def test_a_part_that_is_gone_by_then_is_left(script):
 
 def test_a_session_that_ends_by_then_draws_nothing_more(script):
     assert "part finished" not in asyncio.run(raced(script, True, lambda session: session.shutdown()))
+
+
+async def delays() -> bool:
+    """Whether a connection to a socket that is bound as Streamlit binds its own waits before small writes."""
+    bound, taken = socket.socket(family=socket.AF_INET), asyncio.get_running_loop().create_future()
+    bound.bind(("127.0.0.1", 0))
+    server = await asyncio.start_server(lambda _, writer: taken.set_result(writer), sock=bound)
+    _, writer = await asyncio.open_connection(*bound.getsockname())
+    other = await taken
+    found = not other.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    for one in (writer, other, server):
+        one.close()
+    return found
+
+
+def test_small_messages_leave_at_once(monkeypatch):
+    monkeypatch.setattr(asyncio.base_events, "_set_nodelay", asyncio.base_events._set_nodelay)
+    messages.at_once()
+    assert not asyncio.run(delays())
