@@ -1,15 +1,15 @@
 """What a page has drawn reaches the browser at once, also where a part is drawn anew before all has left.
 
 Three faults of Streamlit (1.67). Where a fragment runs before the messages of the run before have been sent, it
-drops those of the fragment, but still tells the browser that the run before has ended as it should. The browser then
-removes the fragment's elements as stale, so that what follows goes to wrong places ("Bad delta path index").
+drops those of the fragment, but still tells the browser that the run before has ended as it should. The browser
+then removes the fragment's elements as stale, so that what follows goes to wrong places ("Bad delta path index").
 
 Where a fragment is asked for while the run before is ending, another thread draws it, and what the first has still
 to say, its end above all, is dropped. The browser then keeps the elements that this run did not draw.
 
 Last, its listening socket does not name TCP as its protocol, for which asyncio looks before it has small writes
-leave at once. Each message after the first, and each answer on a connection that is kept, waited until the system of
-the browser had acknowledged the one before, 40 ms and more.
+leave at once. Each message after the first, and each answer on a connection that is kept, waited until the other
+side had acknowledged the one before, 40 ms and more.
 """
 
 import asyncio.base_events
