@@ -26,7 +26,7 @@ def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.Inf
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _cores()
+    options.intra_op_num_threads = threads or cores()
     # Threads wait for the next call at rest: awake, they took as much processor time again, from others here.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 4  # damage is reported by the exception, not on standard error
@@ -42,6 +42,6 @@ def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.Inf
     return session
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use; 0, ONNX Runtime's own choice, where the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0

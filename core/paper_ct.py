@@ -187,7 +187,7 @@ def _by_source(run: Run) -> dict[str, dict[str, Any]]:
         for label, report in found["classes"].items():
             if report["support"]:
                 own["sensitivity"][label] = {"images": report["support"]} | report["sensitivity"]
-        if found["diseased_auc"]:
+        if found["diseased_auc"] and found["diseased_auc"]["value"] is not None:
             own["auc"] = found["diseased_auc"]
         by_source[source] = own
     return by_source

@@ -1,5 +1,6 @@
 """From slices to predictions with a finished run; numpy, OpenCV and ONNX Runtime, never torch."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 
 from core import gate
-from core.engine import CONTEXT, FEATURES, INPUT, OUTPUTS, open_session
+from core.engine import CONTEXT, FEATURES, INPUT, OUTPUTS, cores, open_session
 from core.errors import ConfigError, RunError
 from core.preprocess import Box, Prepared, PreprocessConfig, prepare
 from core.recipe import recipe_from_json
@@ -71,6 +72,10 @@ class Prediction:
         return whole
 
 
+_CALLS = threading.BoundedSemaphore(cores() or 1)
+"""Calls of the engine at once, of all predictors: more are no faster, and each holds memory of its own."""
+
+
 class Predictor:
     """A run, loaded and ready; `predict` may be called from several threads at once."""
 
@@ -126,7 +131,7 @@ class Predictor:
 
     def logits(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Prepared pictures (b, size, size) uint8 -> logits (b, classes) and maps (b, classes, h', w')."""
-        logits, cams = self._session.run(OUTPUTS, {INPUT: pictures[:, None].astype(np.float32)})
+        logits, cams = self._run(OUTPUTS, pictures[:, None])
         return logits, cams
 
     def logits_of(self, read: Callable[[PreprocessConfig], np.ndarray]) -> np.ndarray:
@@ -147,8 +152,12 @@ class Predictor:
         found = [np.zeros((0, sizes[FEATURES]), np.float32)]
         for start in range(0, len(items), BATCH):
             pictures = np.stack([self._picture(item) for item in items[start : start + BATCH]])
-            found += self._session.run([FEATURES], {INPUT: pictures[:, None].astype(np.float32)})
+            found += self._run([FEATURES], pictures[:, None])
         return np.concatenate(found)
+
+    def _run(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
+        with _CALLS:
+            return self._session.run(names, {INPUT: images.astype(np.float32)})
 
     def _picture(self, item: Slice | Prepared | np.ndarray) -> np.ndarray:
         if isinstance(item, Slice):
@@ -156,9 +165,9 @@ class Predictor:
         return item.image if isinstance(item, Prepared) else item
 
     def _predict_batch(self, slices: Sequence[Slice], prepared: Sequence[Prepared]) -> list[Prediction]:
-        pictures = np.stack([item.image for item in prepared])[:, None].astype(np.float32)
+        pictures = np.stack([item.image for item in prepared])[:, None]
         names = [*OUTPUTS, CONTEXT] if self.gate else OUTPUTS
-        logits, cams, *context = self._session.run(names, {INPUT: pictures})
+        logits, cams, *context = self._run(names, pictures)
         probabilities = softmax(logits / self.temperature)
         distances = self.gate.distance(context[0]) if self.gate else [None] * len(slices)
         return [

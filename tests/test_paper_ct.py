@@ -1,5 +1,7 @@
 """The paper's recipe on CT slices: measured on what it has seen and on what not, taken up where it stopped."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -81,6 +83,16 @@ def test_its_robustness_is_that_of_seed_0(reproduced):
     found, _, _, seeds = reproduced
     assert found["robustness"] == seeds[0].metrics["robustness"]
     assert "robustness" not in seeds[1].metrics
+
+
+def test_a_source_of_one_side_has_no_auc():
+    """So do most sources: their report has the measure, but no value."""
+    sensitivity = {"value": 0.5, "low": 0.4, "high": 0.6}
+    classes = {"normal": {"support": 0}, "tumour": {"support": 4, "sensitivity": sensitivity}}
+    none = {"value": None, "low": None, "high": None, "note": "no normal slices"}
+    report = {"n_slices": 4, "classes": classes, "diseased_auc": none}
+    run = SimpleNamespace(metrics={"leave_one_source_out": {"a": report}})
+    assert paper_ct._by_source(run) == {"a": {"images": 4, "sensitivity": {"tumour": {"images": 4} | sensitivity}}}
 
 
 def test_one_seed_has_no_interval_over_seeds():

@@ -5,6 +5,7 @@ key: moving a threshold computes means and shares of what is there, no model.
 """
 
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -390,6 +391,12 @@ def _trace(scenario: Scenario, strategy: str) -> pd.DataFrame:
 # One number at a time, and two
 
 
+@st.cache_resource(show_spinner=False)
+def _one_at_a_time() -> threading.Lock:
+    """What fills all cores by itself waits for its turn: side by side it takes as long, and the memory of each."""
+    return threading.Lock()
+
+
 def tornado(scenario: Scenario, strategy: str, comparator: str) -> pd.DataFrame:
     """One row a number that has a range: what cost and QALYs of `strategy` less `comparator` are at its ends.
 
@@ -402,7 +409,8 @@ def tornado(scenario: Scenario, strategy: str, comparator: str) -> pd.DataFrame:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _tornado(scenario: Scenario, strategy: str, comparator: str) -> pd.DataFrame:
     chosen = parameters(scenario)
-    long = analysis.tornado(chosen, strategy, comparator).set_index(["outcome", "parameter"])
+    with _one_at_a_time():
+        long = analysis.tornado(chosen, strategy, comparator).set_index(["outcome", "parameter"])
     cost, effect = long.loc["cost"], long.loc["effect"]
     ids = [key for key in chosen.parameters if key in cost.index]
     cost, effect = cost.loc[ids], effect.loc[ids]
@@ -428,7 +436,8 @@ def one_way(scenario: Scenario, key: str) -> tuple[np.ndarray, np.ndarray, np.nd
 def _one_way(scenario: Scenario, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     chosen = parameters(scenario)
     values = _points(chosen.parameters[key], ONE_WAY_POINTS)
-    return values, *_outcomes(chosen, [{key: value} for value in values])
+    with _one_at_a_time():
+        return values, *_outcomes(chosen, [{key: value} for value in values])
 
 
 def varied(scenario: Scenario) -> list[str]:
