@@ -13,6 +13,8 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.session_manager import SessionInfo
 
+from dashboard import garbage
+
 SECONDS = 60.0
 """A browser that lost its connection tries again within half of this."""
 
@@ -40,3 +42,4 @@ def _close(storage: MemorySessionStorage, info: SessionInfo) -> None:
     if storage.get(info.session.id) is info:
         get_instance().close_session(info.session.id)
         info.session.session_state.clear()  # now, and not once the collector finds the circle that it is in
+        asyncio.get_running_loop().call_later(2 * garbage.SECONDS, garbage.COLLECTOR.collect)

@@ -2,13 +2,15 @@
 
 Streamlit collects after each drawing if it is let (`runner.postScriptGC`): with thirty visitors, three tenths of
 the time in which Python computed went there. Circles that hold memory are few here, and what a visitor uploaded
-goes with the visit (dashboard.departure).
+goes with the visit (dashboard.departure). What is free then goes back to the system.
 """
 
 import gc
 import time
 
 import streamlit as st
+
+from dashboard import loaders
 
 SECONDS = 5.0
 """The least time between two collections."""
@@ -27,18 +29,17 @@ class Collector:
             return False
         self.last = now
         gc.collect()
+        loaders.give_memory_back()
         return True
+
+
+COLLECTOR = Collector()
 
 
 def after_drawing(page: str) -> None:
     """Collect, now and then; and leave what is loaded once a page was drawn first out of it, for good."""
     _settle(page)
-    _collector().collect()
-
-
-@st.cache_resource(show_spinner=False)
-def _collector() -> Collector:
-    return Collector()
+    COLLECTOR.collect()
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

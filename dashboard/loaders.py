@@ -30,7 +30,7 @@ from core.slices import Slice
 from core.stability import heat_in_lungs, try_changes
 
 ROOT = Path(__file__).resolve().parents[1]
-share_heaps = heaps.share
+share_heaps, give_memory_back = heaps.share, heaps.give_back
 SAMPLES = ROOT / "data" / "samples"
 SOURCES = {
     "iq_othnccd": "IQ-OTH/NCCD",

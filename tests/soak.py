@@ -63,7 +63,7 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10)
     options.add_argument("--visitors", type=int, default=30)
     options.add_argument("--uploads", type=int, default=1000)
-    options.add_argument("--think", type=float, default=5.0, help="mean seconds between two actions of a visitor")
+    options.add_argument("--think", type=float, default=10.0, help="mean seconds a visitor looks at what came")
     options.add_argument("--seed", type=int, default=0)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ def fuzz(minutes: float) -> int:
 
 def soak(app: browser.App, asked: argparse.Namespace) -> int:
     """Warm up, load, let all leave, upload; the number of bars that are missed."""
-    print(f"{asked.visitors} visitors, {asked.minutes:g} minutes, {asked.think:g} s between actions on average, "
+    print(f"{asked.visitors} visitors, {asked.minutes:g} minutes, {asked.think:g} s on average to look, "
           f"{psutil.cpu_count()} cores; memory: PSS of the server and its children", flush=True)  # fmt: skip
     with Visitor(app.url) as visitor:
         for page in ("", *PAGES, *ACTED_ON):

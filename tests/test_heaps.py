@@ -62,3 +62,26 @@ def test_memory_that_is_kept_is_not_asked_for_again():
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     assert faults("keep") * 10 < faults("leave")
+
+
+HOLES = """
+import sys
+from core import heaps
+held = [bytes(20000) for _ in range(10000)]
+held = held[::2] + [held[-1]]  # every other block is free, and the last is not
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+before = resident()
+if sys.argv[1] == "give":
+    assert heaps.give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose setting it is")
+def test_what_is_free_between_what_is_not_goes_back():
+    def fallen(how: str) -> int:
+        command = [sys.executable, "-c", HOLES, how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert fallen("give") > 40_000 > fallen("leave")  # KiB; half of the blocks are 98,000
