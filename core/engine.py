@@ -29,6 +29,7 @@ def open_session(content: bytes, threads: int | None = None) -> "onnxruntime.Inf
     options.intra_op_num_threads = threads or cores()
     # Threads wait for the next call at rest: awake, they took as much processor time again, from others here.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.enable_mem_pattern = False  # memory for all of a call at once, 30 MB more than what its layers need
     options.log_severity_level = 4  # damage is reported by the exception, not on standard error
     unreadable = (faults.Fail, faults.InvalidArgument, faults.InvalidGraph, faults.InvalidProtobuf)
     unsupported = (faults.NotImplemented, faults.RuntimeException)

@@ -2,7 +2,7 @@
 
 import ctypes
 
-MOST = 2
+MOST = 1
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """M_... of glibc's malloc.h."""
 _NEVER = 2**31 - 1
@@ -13,7 +13,7 @@ def share() -> bool:
     """Have threads share MOST heaps from now on; False where the C library has no such setting.
 
     glibc gives each thread a heap of its own, up to eight times the number of cores, and each drawing of a page is
-    a thread: memory that is free in one heap is not used from another. With two, a server under load holds about
+    a thread: memory that is free in one heap is not used from another. With one, a server under load holds over
     100 MB less (`make soak`); the threads compute in NumPy and ONNX Runtime, and seldom wait for a heap.
     """
     return _set(_ARENA_MAX, MOST)

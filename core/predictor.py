@@ -72,10 +72,6 @@ class Prediction:
         return whole
 
 
-_CALLS = threading.BoundedSemaphore(cores() or 1)
-"""Calls of the engine at once, of all predictors: more are no faster, and each holds memory of its own."""
-
-
 class Predictor:
     """A run, loaded and ready; `predict` may be called from several threads at once."""
 
@@ -88,6 +84,7 @@ class Predictor:
         except (ValueError, OSError) as error:
             found = f"a damaged file ({error})"
             raise RunError(f"{run.name}: model.onnx", found, "the file as exported") from error
+        self._calls = threading.BoundedSemaphore(max(1, cores() // (threads or cores() or 1)))
         self.run = run.name
         self.labels = run.labels
         self.gate = gate.load(run.path)
@@ -156,7 +153,8 @@ class Predictor:
         return np.concatenate(found)
 
     def _run(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
-        with _CALLS:
+        """Outputs of the engine; as many calls at once as fill the cores: more are no faster, and take memory."""
+        with self._calls:
             return self._session.run(names, {INPUT: images.astype(np.float32)})
 
     def _picture(self, item: Slice | Prepared | np.ndarray) -> np.ndarray:

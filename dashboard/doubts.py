@@ -35,7 +35,8 @@ def doubts_card(shown: FileRead, index: int) -> None:
         with right:
             if near is not None:
                 _nearest_table(near)
-        with st.expander(CHANGES, expanded=len(shown.readings) == 1, on_change="rerun", key="changes-open") as part:
+        at_once = len(shown.readings) == 1 and not loaders.hosted()  # a dozen more slices to classify
+        with st.expander(CHANGES, expanded=at_once, on_change="rerun", key="changes-open") as part:
             if part.open:
                 _changes(loaders.changes(reading, loaders.predictor(called.run)), called)
 

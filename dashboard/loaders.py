@@ -16,7 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from core import allowance as allowances
-from core import conformal, heaps, neighbours, runs, scored
+from core import conformal, heaps, neighbours, roots, runs, scored
 from core.allowance import Admitted, Allowance, Upload
 from core.conformal import Thresholds
 from core.errors import ImageError, RunError
@@ -401,6 +401,11 @@ def series_order(source: FileRead) -> str:
 def decoder() -> Decoder:
     """What decodes the files of all visitors, in processes of their own."""
     return Decoder()
+
+
+def hosted() -> bool:
+    """Whether this is a public server."""
+    return roots.hosted()
 
 
 def allowance() -> Allowance:

@@ -328,3 +328,9 @@ def test_the_checks_of_an_answer_are_counted_and_small_changes_tried():
 def test_a_series_tries_small_changes_only_when_asked():
     app = opened(sample=SERIES)
     assert "The answer stays in" not in words(app)
+
+
+def test_a_public_server_tries_small_changes_only_when_asked(monkeypatch):
+    monkeypatch.setenv("LUNGLENS_DEMO", "1")
+    app = opened(sample=DICOM)
+    assert "against this answer" in words(app) and "The answer stays in" not in words(app)
