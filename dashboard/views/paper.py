@@ -155,7 +155,7 @@ def ct_card(found: dict[str, Any]) -> None:
     train, source = (found["balanced_accuracy"][where]["value"] for where in ("train", "source"))
     with st.container(border=True):
         figure_title(
-            f"On CT slices the recipe calls {100 * train:.0f} % of its own training images right, and "
+            f"On CT slices the recipe calls {100 * train:.1f} % of its own training images right, and "
             f"{100 * source:.0f} % of those from a source it has not seen",
             f"Balanced accuracy, {found['images']['source']:,} slices, {found['groups']:,} groups; "
             f"the paper's recipe: {counted_seeds(seeds)}; ours: 95 % by groups",
