@@ -14,7 +14,8 @@ def share() -> bool:
 
     glibc gives each thread a heap of its own, up to eight times the number of cores, and each drawing of a page is
     a thread: memory that is free in one heap is not used from another. With two, a server under load held about
-    100 MB less (`make soak`); one was not measured apart. The threads compute in NumPy and ONNX Runtime, and seldom wait for a heap.
+    100 MB less (`make soak`); one was not measured apart. The threads compute in NumPy and ONNX Runtime, and
+    seldom wait for a heap.
     """
     return _set(_ARENA_MAX, MOST)
 
